@@ -1,0 +1,77 @@
+"""Every number of the protocol and of a deployment, each once, with the reason for it.
+
+Constants are the protocol's and hold for all; `Limits` is what a deployment may turn.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+__all__ = [
+    "ASAP_VERSION",
+    "ID_LENGTH",
+    "KEY_LENGTH",
+    "MANIFEST_TTL",
+    "NONCE_LENGTH",
+    "SUPPORTED_VERSIONS",
+    "TASK_DEPTH",
+    "URN_LENGTH",
+    "Limits",
+]
+
+#: What every release writes into envelopes and manifests (WIRE 4, 18).
+ASAP_VERSION: Final = "0.1"
+#: Transport versions spoken, newest first; negotiated by the ASAP-Version header (since 2.2).
+SUPPORTED_VERSIONS: Final = ("2.2", "2.1")
+#: Characters of an agent URN (WIRE 5).
+URN_LENGTH: Final = 256
+#: How many tasks a chain of subtasks may nest (WIRE 9).
+TASK_DEPTH: Final = 10
+#: Characters of any id; the reference has no bound, its own tests go to 4,000.
+ID_LENGTH: Final = 4096
+#: Characters of an idempotency key: it is held in memory as long as the reply it stands for.
+KEY_LENGTH: Final = 256
+#: Characters of a nonce: it is held in memory for `Limits.nonce_seconds`.
+NONCE_LENGTH: Final = 256
+#: Seconds for which a manifest may be believed (WIRE 12).
+MANIFEST_TTL: Final = 300
+
+
+@frozen
+class Limits:
+    """What a deployment may turn. Sizes in bytes, times in seconds."""
+
+    #: A request body, both as sent and inflated; the reference's default since 0.3 (WIRE 9).
+    request_bytes: int = 10 * 1024 * 1024
+    #: A reply body that a client reads.
+    reply_bytes: int = 10 * 1024 * 1024
+    #: Levels of objects and arrays in one JSON text: well under the 254 that the encoder can write back.
+    json_depth: int = 100
+    #: Items of one JSON-RPC batch (WIRE 18: 50 since 2.2).
+    batch_items: int = 50
+    #: Items of one batch that run at the same time.
+    batch_parallel: int = 10
+    #: Depth of a task that is accepted; lower it to keep chains short.
+    task_depth: int = TASK_DEPTH
+    #: How old an envelope may be; exactly this age still passes (WIRE 9).
+    oldest_seconds: float = 300.0
+    #: How far ahead of our clock an envelope may be; exactly this still passes (WIRE 9).
+    ahead_seconds: float = 30.0
+    #: How long a nonce is remembered: longer than any envelope that carries it stays fresh.
+    nonce_seconds: float = 600.0
+    #: Nonces remembered at once; when full, envelopes with a nonce are refused, to be tried later.
+    nonces: int = 100_000
+    #: How long a reply is kept for a retry with the same idempotency key.
+    slot_seconds: float = 600.0
+    #: Replies kept at once; when full, the oldest kept reply goes first, running work never.
+    slots: int = 10_000
+    #: Bytes of replies kept at once; the oldest go first.
+    slot_bytes: int = 64 * 1024 * 1024
+    #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
+    callers: int = 10_000
+    #: How long a handler may run; the protocol's default task timeout (WIRE, constants).
+    handler_seconds: float = 600.0
+    #: Plain functions that run at once; when all are busy a request is answered 503.
+    handler_threads: int = 40

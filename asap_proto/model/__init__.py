@@ -1,0 +1,76 @@
+"""The nouns: frozen, comparable, without JSON, HTTP or a clock."""
+
+from .envelope import Envelope
+from .manifest import AUTH_SCHEMES, Agent, AuthScheme, Capabilities, Endpoints, Manifest, Skill
+from .parts import PARTS, DataPart, FilePart, Part, ResourcePart, TemplatePart, TextPart
+from .payloads import (
+    PAYLOADS,
+    SPELLINGS,
+    ArtifactNotify,
+    McpResourceData,
+    McpResourceFetch,
+    McpToolCall,
+    McpToolResult,
+    MessageSend,
+    Payload,
+    StateQuery,
+    StateRestore,
+    TaskCancel,
+    TaskRequest,
+    TaskResponse,
+    TaskUpdate,
+    payload_class,
+    payload_name,
+)
+from .status import MessageRole, TaskStatus, UpdateType
+from .task import Artifact, Conversation, Message, StateSnapshot, Task
+from .ulid import is_ulid, make_ulid, ulid_time
+from .urn import AgentUrn, agent_urn
+
+__all__ = [
+    "AUTH_SCHEMES",
+    "PARTS",
+    "PAYLOADS",
+    "SPELLINGS",
+    "Agent",
+    "AgentUrn",
+    "Artifact",
+    "ArtifactNotify",
+    "AuthScheme",
+    "Capabilities",
+    "Conversation",
+    "DataPart",
+    "Endpoints",
+    "Envelope",
+    "FilePart",
+    "Manifest",
+    "McpResourceData",
+    "McpResourceFetch",
+    "McpToolCall",
+    "McpToolResult",
+    "Message",
+    "MessageRole",
+    "MessageSend",
+    "Part",
+    "Payload",
+    "ResourcePart",
+    "Skill",
+    "StateQuery",
+    "StateRestore",
+    "StateSnapshot",
+    "Task",
+    "TaskCancel",
+    "TaskRequest",
+    "TaskResponse",
+    "TaskStatus",
+    "TaskUpdate",
+    "TemplatePart",
+    "TextPart",
+    "UpdateType",
+    "agent_urn",
+    "is_ulid",
+    "make_ulid",
+    "payload_class",
+    "payload_name",
+    "ulid_time",
+]

@@ -1,0 +1,47 @@
+"""The envelope: who sends what to whom (WIRE 4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import field, frozen
+
+from ..errors import Fault
+from ..limits import ASAP_VERSION, ID_LENGTH
+from ._value import JsonObject, Value, length
+from .payloads import McpResourceData, McpToolResult, Payload, TaskResponse
+from .urn import URN
+
+__all__ = ["Envelope"]
+
+_ID = length(ID_LENGTH)
+
+#: Payload types that answer something, in the spelling for which every release insists on a correlation id.
+_ANSWERS = frozenset(kind.__name__ for kind in (TaskResponse, McpToolResult, McpResourceData))
+
+
+@frozen(eq=False, repr=False, weakref_slot=False, kw_only=True)
+class Envelope(Value):
+    """One message.
+
+    `payload` is a payload object when its type is known, else the JSON object as it came.
+    `id` and `timestamp` are absent only where a peer left them out.
+    """
+
+    id: str | None = field(default=None, validator=_ID)
+    asap_version: str = field(default=ASAP_VERSION, validator=_ID)
+    timestamp: datetime | None = None
+    sender: str = field(validator=URN)
+    recipient: str = field(validator=URN)
+    payload_type: str = field(validator=_ID)
+    payload: Payload | JsonObject
+    correlation_id: str | None = field(default=None, validator=_ID)
+    trace_id: str | None = field(default=None, validator=_ID)
+    extensions: JsonObject | None = None
+
+    def flaw(self) -> Fault | None:
+        if self.payload_type in _ANSWERS and not self.correlation_id:
+            return Fault(
+                "$.correlation_id", "missing", f"is required: a {self.payload_type} answers an envelope by its id"
+            )
+        return None

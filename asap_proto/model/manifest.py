@@ -1,0 +1,96 @@
+"""What an agent says of itself, and where it is found (WIRE 12)."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import field, frozen
+
+from ..limits import ASAP_VERSION, ID_LENGTH
+from ._value import SOME, JsonObject, Rule, Value, length
+from .urn import URN
+
+__all__ = ["AUTH_SCHEMES", "Agent", "AuthScheme", "Capabilities", "Endpoints", "Manifest", "Skill"]
+
+# PEP 440, the rule that reference clients apply to versions, local part included.
+_version = re.compile(
+    r"\s*v?(\d+!)?\d+(\.\d+)*"
+    r"([-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?\d*)?"
+    r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?"
+    r"([-_.]?dev[-_.]?\d*)?"
+    r"(\+[a-z0-9]+([-_.][a-z0-9]+)*)?\s*",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+
+
+def _check_version(text: str) -> str | None:
+    return None if _version(text) else "is no version (PEP 440); expected something like 1.2.3"
+
+
+#: Schemes that every release accepts in a manifest (WIRE 10); others are refused by old peers.
+AUTH_SCHEMES = frozenset({"basic", "bearer"})
+
+
+def _check_schemes(schemes: tuple[str, ...]) -> str | None:
+    odd = [scheme for scheme in schemes if scheme.lower() not in AUTH_SCHEMES]
+    return f"names {odd[0][:40]!r}; expected {' or '.join(sorted(AUTH_SCHEMES))}" if odd else None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Skill(Value):
+    """One thing an agent can do; the schemas are JSON Schema."""
+
+    id: str = field(validator=length(ID_LENGTH))
+    description: str
+    input_schema: JsonObject | None = None
+    output_schema: JsonObject | None = None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Capabilities(Value):
+    """All an agent can do."""
+
+    asap_version: str = ASAP_VERSION
+    skills: tuple[Skill, ...] = ()
+    state_persistence: bool = False
+    streaming: bool = False
+    mcp_tools: tuple[str, ...] = ()
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Endpoints(Value):
+    """Where an agent listens."""
+
+    asap: str
+    events: str | None = None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class AuthScheme(Value):
+    """How callers say who they are."""
+
+    schemes: tuple[str, ...] = field(validator=Rule("auth_scheme", _check_schemes, {}))
+    oauth2: JsonObject | None = None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Manifest(Value):
+    """What an agent publishes at ``/.well-known/asap/manifest.json``."""
+
+    id: str = field(validator=URN)
+    name: str
+    version: str = field(validator=Rule("version", _check_version, {"type": "string"}))
+    description: str
+    capabilities: Capabilities
+    endpoints: Endpoints
+    auth: AuthScheme | None = None
+    signature: str | None = None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Agent(Value):
+    """An agent as others know it."""
+
+    id: str = field(validator=URN)
+    manifest_uri: str
+    capabilities: tuple[str, ...] = field(validator=SOME)

@@ -1,0 +1,86 @@
+"""The five parts that messages and artifacts are made of, told apart by ``type`` (WIRE 7)."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from ._value import JsonObject, Rule, Value
+
+__all__ = ["PARTS", "DataPart", "FilePart", "Part", "ResourcePart", "TemplatePart", "TextPart"]
+
+_mime = re.compile(r"[a-z0-9-]+/[a-z0-9.+-]+").fullmatch
+
+
+def _check_uri(uri: str) -> str | None:
+    if ".." in uri:
+        return "climbs out of its folder with '..'"
+    if uri.strip().lower().startswith("file://"):
+        return "names a local file; give a URI that the peer can fetch"
+    return None
+
+
+def _check_mime(mime_type: str) -> str | None:
+    return None if _mime(mime_type.lower()) else "is no MIME type; expected type/subtype without parameters"
+
+
+def _check_base64(text: str) -> str | None:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return "is not standard base64 (RFC 4648 section 4)"
+    return None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class TextPart(Value):
+    """Words."""
+
+    tag: ClassVar[str] = "text"
+    content: str
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class DataPart(Value):
+    """A JSON object, and where its schema is."""
+
+    tag: ClassVar[str] = "data"
+    data: JsonObject
+    schema_uri: str | None = None
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class FilePart(Value):
+    """A file: where it is, what it is, and perhaps its bytes in base64."""
+
+    tag: ClassVar[str] = "file"
+    uri: str = field(validator=Rule("uri", _check_uri, {"type": "string"}))
+    mime_type: str = field(validator=Rule("mime_type", _check_mime, {"type": "string"}))
+    inline_data: str | None = field(
+        default=None, validator=Rule("base64", _check_base64, {"contentEncoding": "base64"})
+    )
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class ResourcePart(Value):
+    """Something to be fetched through MCP."""
+
+    tag: ClassVar[str] = "resource"
+    resource_uri: str
+
+
+@frozen(eq=False, repr=False, weakref_slot=False)
+class TemplatePart(Value):
+    """A text with gaps, and what goes into them."""
+
+    tag: ClassVar[str] = "template"
+    template: str
+    variables: JsonObject
+
+
+Part = TextPart | DataPart | FilePart | ResourcePart | TemplatePart
+
+PARTS: tuple[type[Part], ...] = (TextPart, DataPart, FilePart, ResourcePart, TemplatePart)

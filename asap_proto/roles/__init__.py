@@ -1,0 +1,62 @@
+"""The stories of an exchange, told once: who plays, what is asked, what is answered."""
+
+from .admission import ASAP_PATH, Admitted, NoncePolicy
+from .client import ClientRole
+from .commands import (
+    AnyCommand,
+    Authenticate,
+    ClaimNonce,
+    Command,
+    Handled,
+    Invoke,
+    Job,
+    KeepReply,
+    Observe,
+    OpenSlot,
+    Outcome,
+    Pause,
+    Raised,
+    ReadMetrics,
+    ReadState,
+    Returned,
+    Saturated,
+    ServerState,
+    Spend,
+    TimedOut,
+    Together,
+    Transmit,
+)
+from .server import ServerRole
+from .steps import Steps, ask
+
+__all__ = [
+    "ASAP_PATH",
+    "Admitted",
+    "AnyCommand",
+    "Authenticate",
+    "ClaimNonce",
+    "ClientRole",
+    "Command",
+    "Handled",
+    "Invoke",
+    "Job",
+    "KeepReply",
+    "NoncePolicy",
+    "Observe",
+    "OpenSlot",
+    "Outcome",
+    "Pause",
+    "Raised",
+    "ReadMetrics",
+    "ReadState",
+    "Returned",
+    "Saturated",
+    "ServerRole",
+    "ServerState",
+    "Spend",
+    "Steps",
+    "TimedOut",
+    "Together",
+    "Transmit",
+    "ask",
+]

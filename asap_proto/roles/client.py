@@ -1,0 +1,292 @@
+"""The client's story: compose, send, wait, try again, and believe only the reply that fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+import attrs
+
+from ..errors import (
+    AsapError,
+    BodyTooLarge,
+    CircuitOpen,
+    InvalidRequest,
+    MalformedReply,
+    Overloaded,
+    PeerRefused,
+    PeerTimedOut,
+    PeerUnreachable,
+    RateLimited,
+)
+from ..http import HttpRequest, HttpResponse, TransportFailure
+from ..limits import MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
+from ..model import Envelope, Manifest, Payload, TaskRequest, agent_urn, payload_name
+from ..rules.breaker import Breaker
+from ..rules.freshness import NONCE_EXTENSION
+from ..rules.nesting import DEPTH_EXTENSION, child_depth
+from ..rules.pairing import check_pair
+from ..rules.retry import RetryRule
+from ..sources import Sources
+from ..wire import jsonrpc
+from ..wire.converter import encode
+from ..wire.json import dump, load
+from ..wire.manifests import MANIFEST_PATH, load_manifest
+from ..wire.replies import read_answer
+from .admission import ASAP_PATH
+from .commands import Job, Pause, Together, Transmit
+from .steps import Steps, ask
+
+__all__ = ["ClientRole"]
+
+R = TypeVar("R")
+
+_http_date = re.compile(
+    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+).fullmatch
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class ClientRole:
+    """One agent's side of every exchange with one peer.
+
+    Holds the peer's breaker, its manifest for as long as that may be believed, and whether it takes
+    batches; nothing else changes. `timeout` is in seconds and holds for each try.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        sources: Sources,
+        *,
+        token: str | None = None,
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
+        retry: RetryRule = RetryRule(),  # noqa: B008  (frozen)
+        breaker: Breaker | None = None,
+        nonces: bool = True,
+        timeout: float = 60.0,
+    ) -> None:
+        self._me = agent_urn(me)
+        self._sources = sources
+        self._limits = limits
+        self._retry = retry
+        self._breaker = breaker
+        self._nonces = nonces
+        self._timeout = timeout
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            "asap-version": ", ".join(SUPPORTED_VERSIONS),
+        }
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._count = 0
+        self._takes_batches = True
+        self._manifest: tuple[Manifest, float] | None = None
+
+    def compose(
+        self,
+        to: str,
+        payload: Payload,
+        *,
+        within: Job | None = None,
+        trace_id: str | None = None,
+        extensions: dict[str, Any] | None = None,
+    ) -> Envelope:
+        """An envelope to `to`; `within` is the task that sends it, whose trace and depth it carries on.
+
+        Raises `NestedTooDeep` before a subtask is sent that any peer would refuse.
+        """
+        now = self._sources.clock.now()
+        extensions = dict(extensions or {})
+        if within is not None:
+            trace_id = trace_id or within.envelope.trace_id
+            if isinstance(payload, TaskRequest):
+                extensions[DEPTH_EXTENSION] = child_depth(within.depth, most=self._limits.task_depth)
+        return Envelope(
+            id=self._sources.tokens.new_id(now),
+            timestamp=now,
+            sender=self._me,
+            recipient=agent_urn(to),
+            payload_type=payload_name(type(payload)),
+            payload=payload,
+            trace_id=trace_id,
+            extensions=extensions or None,
+        )
+
+    def send(self, envelope: Envelope, *, idempotency_key: str | None = None) -> Steps[Envelope]:
+        """The reply; raises `RemoteFault` as the peer reports it, or why none that fits came.
+
+        All tries carry one idempotency key, so that a peer that keeps slots runs the request once.
+        """
+        key = idempotency_key or self._sources.tokens.new_id(self._sources.clock.now())
+
+        def read(response: HttpResponse) -> Envelope:
+            answer = load(response.body, depth=self._limits.json_depth)
+            return check_pair(envelope, read_answer(answer, id=rpc_id))
+
+        def post() -> HttpRequest:
+            return self._post(self._frame(envelope, rpc_id, key), key)
+
+        rpc_id = self._next_id()
+        return (yield from self._attempts(post, read))
+
+    def send_batch(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
+        """The replies in order, each an envelope or its error: one that fails never loses the others.
+
+        One JSON-RPC array for as many as the limit allows; for a peer that takes none, and from then on,
+        single requests side by side.
+        """
+        results: list[Envelope | AsapError] = []
+        most = self._limits.batch_items
+        for start in range(0, len(envelopes), most):
+            piece = envelopes[start : start + most]
+            if self._takes_batches:
+                try:
+                    results += yield from self._send_array(piece)
+                    continue
+                except InvalidRequest:
+                    self._takes_batches = False
+                except AsapError as error:
+                    results += [error] * len(piece)
+                    continue
+            stories = tuple(self.send(envelope) for envelope in piece)
+            results += yield from ask(Together(stories, self._limits.batch_parallel))
+        return results
+
+    def discover(self) -> Steps[Manifest]:
+        """The peer's manifest, believed for `MANIFEST_TTL` seconds."""
+        now = self._sources.clock.elapsed()
+        if self._manifest is not None and now < self._manifest[1]:
+            return self._manifest[0]
+
+        def read(response: HttpResponse) -> Manifest:
+            return load_manifest(response.body, depth=self._limits.json_depth)
+
+        request = HttpRequest("GET", MANIFEST_PATH, self._headers)
+        manifest = yield from self._attempts(lambda: request, read)
+        self._manifest = (manifest, self._sources.clock.elapsed() + MANIFEST_TTL)
+        return manifest
+
+    def _send_array(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
+        now, new_id = self._sources.clock.now(), self._sources.tokens.new_id
+        calls = [(self._next_id(), envelope, new_id(now)) for envelope in envelopes]
+
+        def post() -> HttpRequest:
+            return self._post([self._frame(envelope, id, key) for id, envelope, key in calls], None)
+
+        def read(response: HttpResponse) -> list[Envelope | AsapError]:
+            answers = load(response.body, depth=self._limits.json_depth)
+            if answers.__class__ is not list:
+                read_answer(answers, id=None)
+                raise MalformedReply("a batch is answered by an array")
+            by_id = {answer["id"]: answer for answer in answers if _has_id(answer)}
+            return [_one(envelope, by_id.get(id), id) for id, envelope, _ in calls]
+
+        return (yield from self._attempts(post, read))
+
+    def _attempts(self, make: Callable[[], HttpRequest], read: Callable[[HttpResponse], R]) -> Steps[R]:
+        """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
+        attempt = 0
+        while True:
+            attempt += 1
+            self._ask_breaker()
+            try:
+                answer = yield from ask(Transmit(make(), self._timeout))
+                result = read(self._whole(answer))
+            except AsapError as error:
+                self._tell_breaker(error)
+                if not self._retry.again(error, attempt=attempt):
+                    raise
+                jitter = self._sources.tokens.jitter()
+                pause = self._retry.pause(error, attempt=attempt, jitter=jitter)
+            else:
+                self._tell_breaker(None)
+                return result
+            yield from ask(Pause(pause))
+
+    def _whole(self, answer: HttpResponse | TransportFailure) -> HttpResponse:
+        """An answer worth reading; raises why there is none."""
+        if isinstance(answer, TransportFailure):
+            raise (PeerTimedOut if answer.kind == "timed_out" else PeerUnreachable)(answer.detail)
+        if len(answer.body) > self._limits.reply_bytes:
+            raise BodyTooLarge(f"the reply has more than {self._limits.reply_bytes} bytes")
+        if 200 <= answer.status < 300:
+            return answer
+        facts: dict[str, Any] = {"status": answer.status}
+        wait = self._retry_after(answer.headers.get("retry-after"))
+        if wait is not None:
+            facts["retry_after"] = wait
+        words = f"the peer answered with HTTP status {answer.status}"
+        if answer.status == 429:
+            raise RateLimited(words, facts=facts)
+        if answer.status >= 500:
+            raise Overloaded(words, facts=facts)
+        raise PeerRefused(words, facts=facts)
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Seconds (RFC 9110 section 10.2.3: a number, or a date); nothing for what is neither."""
+        if value is None:
+            return None
+        if value.isascii() and value.isdecimal():
+            return float(value[:9])
+        if (match := _http_date(value)) is None or match[2] not in _MONTHS:
+            return None
+        day, _, year, *time = match.groups()
+        try:
+            at = datetime(int(year), _MONTHS.index(match[2]) + 1, int(day), tzinfo=timezone.utc)
+            at += timedelta(hours=int(time[0]), minutes=int(time[1]), seconds=int(time[2]))
+        except (ValueError, OverflowError):
+            return None
+        return max(0.0, (at - self._sources.clock.now()).total_seconds())
+
+    def _frame(self, envelope: Envelope, id: jsonrpc.RpcId, key: str) -> dict[str, Any]:
+        if self._nonces:
+            # A retry carries a new nonce but the same key: the peer may have heard us the first time.
+            nonce = {NONCE_EXTENSION: self._sources.tokens.nonce()}
+            envelope = attrs.evolve(envelope, extensions={**nonce, **(envelope.extensions or {})})
+        return jsonrpc.request(encode(envelope), id=id, idempotency_key=key)
+
+    def _post(self, document: Any, key: str | None) -> HttpRequest:
+        headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}
+        return HttpRequest("POST", ASAP_PATH, headers, dump(document))
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"req-{self._count}"
+
+    def _ask_breaker(self) -> None:
+        if self._breaker is None:
+            return
+        now = self._sources.clock.elapsed()
+        allowed, self._breaker = self._breaker.admit(now)
+        if not allowed:
+            wait = self._breaker.open_until - now
+            raise CircuitOpen(
+                f"the peer failed {self._breaker.failures} times in a row", facts={"open_for_seconds": wait}
+            )
+
+    def _tell_breaker(self, error: AsapError | None) -> None:
+        """Only a peer that can't answer counts as failing; one that refuses is well."""
+        if self._breaker is None:
+            return
+        if isinstance(error, PeerUnreachable | PeerTimedOut | Overloaded):
+            self._breaker = self._breaker.failed(self._sources.clock.elapsed())
+        else:
+            self._breaker = self._breaker.succeeded()
+
+
+def _has_id(answer: Any) -> bool:
+    return answer.__class__ is dict and answer.get("id").__class__ is str
+
+
+def _one(envelope: Envelope, answer: Any, id: jsonrpc.RpcId) -> Envelope | AsapError:
+    """What became of one item of a batch."""
+    if answer is None:
+        return MalformedReply("the peer answered the batch without this item")
+    try:
+        return check_pair(envelope, read_answer(answer, id=id))
+    except AsapError as error:
+        return error

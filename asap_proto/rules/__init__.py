@@ -1,0 +1,1 @@
+"""What is legal: tables and pure functions that are told the time."""

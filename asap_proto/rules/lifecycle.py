@@ -1,0 +1,52 @@
+"""Which way a task may go: one table, every question derived from it (WIRE 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from ..errors import IllegalMove
+from ..model.status import TaskStatus
+from ..model.task import Task
+
+__all__ = ["MOVES", "is_final", "may_cancel", "may_move", "move"]
+
+_S = TaskStatus
+
+MOVES: Mapping[TaskStatus, frozenset[TaskStatus]] = {
+    _S.SUBMITTED: frozenset({_S.WORKING, _S.CANCELLED}),
+    _S.WORKING: frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED, _S.INPUT_REQUIRED}),
+    _S.INPUT_REQUIRED: frozenset({_S.WORKING, _S.CANCELLED}),
+    _S.COMPLETED: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.CANCELLED: frozenset(),
+}
+
+
+def may_move(status: TaskStatus, *, to: TaskStatus) -> bool:
+    """Whether the table has this move."""
+    return to in MOVES[status]
+
+
+def is_final(status: TaskStatus) -> bool:
+    """Whether no move leads out of `status`."""
+    return not MOVES[status]
+
+
+def may_cancel(status: TaskStatus) -> bool:
+    """Whether a task that stands here can still be cancelled."""
+    return may_move(status, to=TaskStatus.CANCELLED)
+
+
+def move(task: Task, *, to: TaskStatus, at: datetime) -> Task:
+    """`task`, moved; raises `IllegalMove` for a move the table lacks."""
+    if not may_move(task.status, to=to):
+        allowed = ", ".join(sorted(MOVES[task.status])) or "nothing: it is final"
+        raise IllegalMove(
+            f"a task can't go from {task.status} to {to}; from {task.status} it may go to {allowed}",
+            path="$.status",
+            facts={"from_state": str(task.status), "to_state": str(to), "task_id": task.id},
+        )
+    return attrs.evolve(task, status=to, updated_at=at)

@@ -1,0 +1,85 @@
+"""Rate limits as arithmetic: token buckets over monotonic seconds."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from ..errors import InvalidValue
+
+__all__ = ["Allowed", "Buckets", "Quota", "Rate", "RetryAfter", "parse_quota"]
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_rate = re.compile(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)s?\s*", re.ASCII).fullmatch
+
+
+@frozen
+class Rate:
+    """`count` requests in each `seconds`; as many may come at once."""
+
+    count: int
+    seconds: int
+
+
+@frozen
+class Quota:
+    """All of these hold at once."""
+
+    rates: tuple[Rate, ...]
+    text: str
+
+    def full(self, now: float) -> Buckets:
+        """The buckets of a caller never seen."""
+        return Buckets(tuple(float(rate.count) for rate in self.rates), now)
+
+    def spend(self, buckets: Buckets, *, now: float, cost: int = 1) -> tuple[Allowed | RetryAfter, Buckets]:
+        """Takes `cost` tokens from every bucket, or none and says when they will be there.
+
+        A cost that no bucket can ever hold is told the time to fill that bucket.
+        """
+        passed = max(0.0, now - buckets.at)
+        levels = tuple(
+            min(float(rate.count), level + passed * rate.count / rate.seconds)
+            for rate, level in zip(self.rates, buckets.levels, strict=True)
+        )
+        short = [
+            (min(cost, rate.count) - level) * rate.seconds / rate.count
+            for rate, level in zip(self.rates, levels, strict=True)
+            if level < cost
+        ]
+        if short:
+            return RetryAfter(max(short), self.text), Buckets(levels, now)
+        return Allowed(), Buckets(tuple(level - cost for level in levels), now)
+
+
+@frozen
+class Buckets:
+    """One caller's tokens, a level for each rate, as of `at`."""
+
+    levels: tuple[float, ...]
+    at: float
+
+
+@frozen
+class Allowed:
+    """Go ahead."""
+
+
+@frozen
+class RetryAfter:
+    """Not before this many seconds; `limit` is the quota's text."""
+
+    seconds: float
+    limit: str
+
+
+def parse_quota(text: str) -> Quota:
+    """A quota such as ``10/second;100/minute`` (WIRE 13); raises `InvalidValue`."""
+    rates = []
+    for piece in text.split(";"):
+        match = _rate(piece)
+        if not match or not int(match[1]):
+            raise InvalidValue(f"{piece.strip()[:40]!r} is no rate; expected something like 10/second;100/minute")
+        rates.append(Rate(int(match[1]), _SECONDS[match[2]]))
+    return Quota(tuple(rates), text)

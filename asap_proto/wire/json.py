@@ -1,0 +1,82 @@
+"""JSON text to plain values and back, within bounds (RFC 8259).
+
+orjson refuses NaN, lone surrogates, a byte-order mark and whatever is not UTF-8.
+Integers beyond 64 bits arrive as floats: it reads them so.
+"""
+
+from __future__ import annotations
+
+import json as _json
+from typing import Any
+
+import orjson
+
+from ..errors import MalformedJson
+
+__all__ = ["dump", "load"]
+
+_WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+
+
+def dump(value: Any) -> bytes:
+    """The compact text; raises `TypeError` for what is no JSON: a set, a key that is no string, 2**64."""
+    return orjson.dumps(value, option=_WRITE)
+
+
+def load(text: bytes, *, depth: int, unique: bool = False) -> Any:
+    """The value; raises `MalformedJson`, also for more than `depth` levels.
+
+    With `unique`, for whoever must trust what the text says of its sender, a key that stands twice in a
+    request, its params, its envelope or its extensions is refused too: of two equal keys one parser keeps
+    the first, another the last, so that a gateway and we could read different senders.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedJson(f"not JSON: {error.msg} at character {error.pos}") from None
+    # Each level costs a bracket: few brackets can't be deep, and counting them is almost free.
+    if text.count(b"{") + text.count(b"[") > depth and _too_deep(value, depth):
+        raise MalformedJson(f"nested deeper than {depth} levels")
+    if unique:
+        _refuse_duplicates(text)
+    return value
+
+
+def _too_deep(value: Any, depth: int) -> bool:
+    level = [value]
+    while level := [item for item in level if item.__class__ is dict or item.__class__ is list]:
+        if depth == 0:
+            return True
+        depth -= 1
+        level = [inner for item in level for inner in (item.values() if item.__class__ is dict else item)]
+    return False
+
+
+class _Pairs(dict[str, Any]):
+    """An object that remembers whether a key stood in it twice."""
+
+    twice: str | None = None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
+    found = _Pairs(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        found.twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return found
+
+
+def _refuse_duplicates(text: bytes) -> None:
+    # Two params, two envelopes or two senders show as two senders, unless a key hides behind an escape.
+    if text.count(b'"sender"') < 2 and not (b"\\" in text and b"\\u00" in text):
+        return
+    value = _json.loads(text, object_pairs_hook=_pairs)
+    for index, frame in enumerate(value if isinstance(value, list) else [value]):
+        place = f"$[{index}]" if isinstance(value, list) else "$"
+        for key in ("params", "envelope", "extensions", None):
+            if not isinstance(frame, _Pairs):
+                break
+            if frame.twice is not None:
+                raise MalformedJson(f"the key {frame.twice[:64]!r} stands twice", path=place)
+            if key:
+                frame, place = frame.get(key), f"{place}.{key}"

@@ -1,0 +1,29 @@
+"""Manifests on the wire (WIRE 12): written as 1.0.0 has them, read with whatever a newer peer adds."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..errors import MalformedReply
+from ..model import Manifest
+from .converter import decode, encode
+from .json import dump, load
+
+__all__ = ["MANIFEST_PATH", "dump_manifest", "etag", "load_manifest"]
+
+MANIFEST_PATH = "/.well-known/asap/manifest.json"
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    """The document to publish."""
+    return dump(encode(manifest))
+
+
+def load_manifest(text: bytes, *, depth: int) -> Manifest:
+    """A published manifest; raises `MalformedJson` or `MalformedReply`."""
+    return decode(Manifest, load(text, depth=depth), lenient=True, error=MalformedReply)
+
+
+def etag(text: bytes) -> str:
+    """The entity tag of a document (RFC 9110 section 8.8.3)."""
+    return f'"{hashlib.sha256(text).hexdigest()[:32]}"'

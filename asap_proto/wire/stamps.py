@@ -1,0 +1,55 @@
+"""Timestamps as peers write them (WIRE 4): RFC 3339, and the looser forms every release has accepted."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ..model.ulid import EPOCH
+
+__all__ = ["read_stamp"]
+
+_calendar = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]{1,9}))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
+).fullmatch
+_number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?").fullmatch
+
+#: Unix times above this many seconds (the year 2603) are milliseconds.
+_SECONDS_MOST = 20_000_000_000
+
+
+def read_stamp(value: Any) -> datetime | None:
+    """An aware time; nothing for what is no time. Naive texts are UTC, numbers are Unix times."""
+    if value.__class__ is str:
+        # What every release sends, 2026-01-02T03:04:05.123456Z, without the cost of the expression. Of what
+        # else has these characters in these places, fromisoformat takes only dates by week.
+        if len(value) == 27 and value[10] == "T" and value[19] == "." and value[26] == "Z" and value[5] != "W":
+            return _iso(value)
+        return _from_text(value)
+    return _from_number(value) if value.__class__ in (int, float) else None
+
+
+def _from_text(text: str) -> datetime | None:
+    if match := _calendar(text):
+        day, time, seconds, fraction, zone = match.groups()
+        zone = "Z" if zone in (None, "z") else zone
+        return _iso(f"{day}T{time or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
+    return _from_number(float(text)) if _number(text) else None
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _from_number(seconds: float) -> datetime | None:
+    if abs(seconds) > _SECONDS_MOST:
+        seconds /= 1000
+    try:
+        return (EPOCH + timedelta(seconds=seconds)).astimezone(timezone.utc)
+    except (OverflowError, ValueError):
+        return None
