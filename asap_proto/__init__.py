@@ -19,8 +19,6 @@ from .model import (
 )
 from .sources import Clock, Sources, Tokens
 
-__version__ = "0.1.0"
-
 __all__ = [
     "AgentUrn",
     "AsapError",

@@ -23,6 +23,7 @@ __all__ = [
     "HandlerFailed",
     "HandlerTimedOut",
     "IllegalMove",
+    "InvalidInput",
     "InvalidNonce",
     "InvalidRequest",
     "InvalidTimestamp",
@@ -142,15 +143,11 @@ class InvalidValue(Misuse):
 
 
 class IllegalMove(Misuse):
-    kind = Kind(
-        "asap:protocol/invalid_state", -32602, 200, False, "Move only along the task lifecycle table."
-    )
+    kind = Kind("asap:protocol/invalid_state", -32602, 200, False, "Move only along the task lifecycle table.")
 
 
 class UnsupportedScheme(Misuse):
-    kind = Kind(
-        "asap:auth/unsupported_scheme", -32602, 200, False, "Name a scheme that this agent can verify."
-    )
+    kind = Kind("asap:auth/unsupported_scheme", -32602, 200, False, "Name a scheme that this agent can verify.")
 
 
 class NoRoute(RemoteFault):
@@ -162,15 +159,11 @@ class MethodNotAllowed(RemoteFault):
 
 
 class BodyTooLarge(RemoteFault):
-    kind = Kind(
-        "asap:transport/too_large", -32600, 413, False, "Send less, or raise Limits.request_bytes there."
-    )
+    kind = Kind("asap:transport/too_large", -32600, 413, False, "Send less, or raise Limits.request_bytes there.")
 
 
 class UnsupportedEncoding(RemoteFault):
-    kind = Kind(
-        "asap:transport/unsupported_encoding", -32600, 415, False, "Send gzip, br or no encoding at all."
-    )
+    kind = Kind("asap:transport/unsupported_encoding", -32600, 415, False, "Send gzip, br or no encoding at all.")
 
 
 class BadEncoding(RemoteFault):
@@ -208,9 +201,7 @@ class UnknownMethod(RemoteFault):
 
 
 class VersionMismatch(RemoteFault):
-    kind = Kind(
-        "asap:protocol/version_mismatch", -32000, 200, False, "Offer a version named in details.supported."
-    )
+    kind = Kind("asap:protocol/version_mismatch", -32000, 200, False, "Offer a version named in details.supported.")
 
 
 class MalformedEnvelope(RemoteFault):
@@ -222,9 +213,7 @@ class MalformedPayload(RemoteFault):
 
 
 class InvalidTimestamp(RemoteFault):
-    kind = Kind(
-        "asap:protocol/invalid_timestamp", -32602, 200, False, "Set the clock; send the envelope when made."
-    )
+    kind = Kind("asap:protocol/invalid_timestamp", -32602, 200, False, "Set the clock; send the envelope when made.")
 
 
 class InvalidNonce(RemoteFault):
@@ -232,9 +221,7 @@ class InvalidNonce(RemoteFault):
 
 
 class WrongRecipient(RemoteFault):
-    kind = Kind(
-        "asap:protocol/wrong_recipient", -32602, 200, False, "Address the agent named in the manifest."
-    )
+    kind = Kind("asap:protocol/wrong_recipient", -32602, 200, False, "Address the agent named in the manifest.")
 
 
 class Unauthenticated(RemoteFault):
@@ -246,15 +233,15 @@ class SenderMismatch(RemoteFault):
 
 
 class NoHandler(RemoteFault):
-    kind = Kind(
-        "asap:transport/handler_not_found", -32601, 200, False, "Send a payload type this agent handles."
-    )
+    kind = Kind("asap:transport/handler_not_found", -32601, 200, False, "Send a payload type this agent handles.")
 
 
 class SkillNotFound(RemoteFault):
-    kind = Kind(
-        "asap:capability/skill_not_found", -32602, 200, False, "Ask for a skill listed in the manifest."
-    )
+    kind = Kind("asap:capability/skill_not_found", -32602, 200, False, "Ask for a skill listed in the manifest.")
+
+
+class InvalidInput(RemoteFault):
+    kind = Kind("asap:capability/input_validation", -32602, 200, False, "Mend the input; the manifest has its schema.")
 
 
 class NestedTooDeep(RemoteFault):
@@ -276,27 +263,25 @@ class TaskFinished(RemoteFault):
 
 
 class StillRunning(RemoteFault):
-    kind = Kind(
-        "asap:task/still_running", -32031, 503, True, "Ask again, with the same idempotency key, later."
-    )
+    kind = Kind("asap:task/still_running", -32031, 503, True, "Ask again, with the same idempotency key, later.")
 
 
 class KeyReused(RemoteFault):
-    kind = Kind(
-        "asap:protocol/idempotency_key_reused", -32602, 200, False, "Use a new key for a different request."
-    )
+    kind = Kind("asap:protocol/idempotency_key_reused", -32602, 200, False, "Use a new key for a different request.")
 
 
 class HandlerFailed(RemoteFault):
     kind = Kind(
-        "asap:execution/handler_failed", -32603, 200, False, "Ask the agent's operator; its log has the cause."
+        "asap:execution/handler_failed",
+        -32603,
+        200,
+        False,
+        "Ask the agent's operator; its log has the cause.",
     )
 
 
 class HandlerTimedOut(RemoteFault):
-    kind = Kind(
-        "asap:execution/timed_out", -32603, 200, False, "Ask for less, or raise Limits.handler_seconds there."
-    )
+    kind = Kind("asap:execution/timed_out", -32603, 200, False, "Ask for less, or raise Limits.handler_seconds there.")
 
 
 class PeerUnreachable(RemoteFault):
@@ -308,9 +293,7 @@ class PeerTimedOut(RemoteFault):
 
 
 class CircuitOpen(RemoteFault):
-    kind = Kind(
-        "asap:transport/circuit_open", -32603, 503, True, "Wait until the peer had time to recover."
-    )
+    kind = Kind("asap:transport/circuit_open", -32603, 503, True, "Wait until the peer had time to recover.")
 
 
 class PeerRefused(RemoteFault):
@@ -323,7 +306,11 @@ class MalformedReply(RemoteFault):
 
 class MispairedReply(RemoteFault):
     kind = Kind(
-        "asap:protocol/mispaired_reply", -32603, 502, False, "Distrust this peer: it answered another request."
+        "asap:protocol/mispaired_reply",
+        -32603,
+        502,
+        False,
+        "Distrust this peer: it answered another request.",
     )
 
 

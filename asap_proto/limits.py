@@ -11,6 +11,7 @@ from attrs import frozen
 
 __all__ = [
     "ASAP_VERSION",
+    "GZIP_MEMBERS",
     "ID_LENGTH",
     "KEY_LENGTH",
     "MANIFEST_TTL",
@@ -35,6 +36,8 @@ ID_LENGTH: Final = 4096
 KEY_LENGTH: Final = 256
 #: Characters of a nonce: it is held in memory for `Limits.nonce_seconds`.
 NONCE_LENGTH: Final = 256
+#: Members of one gzip body: many tiny ones would make inflating slow out of all proportion to its size.
+GZIP_MEMBERS: Final = 100
 #: Seconds for which a manifest may be believed (WIRE 12).
 MANIFEST_TTL: Final = 300
 

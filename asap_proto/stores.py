@@ -12,7 +12,16 @@ from .limits import Limits
 from .rules.quota import Allowed, Buckets, Quota, RetryAfter
 from .rules.slot import Busy, Fresh, Slot, SlotAnswer, keep, look
 
-__all__ = ["Claim", "MemoryNonces", "MemoryQuotas", "MemorySlots", "NonceStore", "QuotaStore", "SlotKey", "SlotStore"]
+__all__ = [
+    "Claim",
+    "MemoryNonces",
+    "MemoryQuotas",
+    "MemorySlots",
+    "NonceStore",
+    "QuotaStore",
+    "SlotKey",
+    "SlotStore",
+]
 
 #: A nonce was claimed, had been claimed before, or can't be remembered now.
 Claim = Literal["claimed", "repeated", "full"]

@@ -42,6 +42,8 @@ class Envelope(Value):
     def flaw(self) -> Fault | None:
         if self.payload_type in _ANSWERS and not self.correlation_id:
             return Fault(
-                "$.correlation_id", "missing", f"is required: a {self.payload_type} answers an envelope by its id"
+                "$.correlation_id",
+                "missing",
+                f"is required: a {self.payload_type} answers an envelope by its id",
             )
         return None

@@ -197,9 +197,7 @@ _DOTTED = {kind: name for name, kind in PAYLOADS.items()}
 
 # Two spellings live side by side, and a third in examples: task.request, TaskRequest, task_request.
 SPELLINGS: Mapping[str, type[Payload]] = {
-    spelling: kind
-    for name, kind in PAYLOADS.items()
-    for spelling in (name, kind.__name__, name.replace(".", "_"))
+    spelling: kind for name, kind in PAYLOADS.items() for spelling in (name, kind.__name__, name.replace(".", "_"))
 }
 _is_class_name = re.compile(r"[A-Z]\w*").fullmatch
 

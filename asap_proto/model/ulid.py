@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from ..errors import InvalidValue
 
 __all__ = ["EPOCH", "is_ulid", "make_ulid", "ulid_time"]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
-_SHIFTS = tuple(range(120, -1, -10))
+_FORTY_BITS = (1 << 40) - 1
 _matches = re.compile(rf"[0-7][{_ALPHABET}]{{25}}").fullmatch
 
 
@@ -23,8 +23,13 @@ def make_ulid(at: datetime, chance: int) -> str:
     millis = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     if millis < 0 or not 0 <= chance < 1 << 80:
         raise InvalidValue("a ULID needs a time since 1970 and 80 bits of chance")
-    bits = (millis << 80) | chance
-    return "".join([_PAIRS[(bits >> shift) & 1023] for shift in _SHIFTS])
+    time = _PAIRS[millis >> 40] + _eight(millis & _FORTY_BITS)
+    return time + _eight(chance >> 40) + _eight(chance & _FORTY_BITS)
+
+
+def _eight(bits: int) -> str:
+    # Spelt out, as two ids are made in each exchange: half the time of a loop.
+    return f"{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
 
 
 def is_ulid(text: str) -> bool:

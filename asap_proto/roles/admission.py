@@ -26,7 +26,7 @@ from ..wire import jsonrpc
 from ..wire.body import BodyGauge
 from ..wire.json import dump
 from ..wire.manifests import MANIFEST_PATH, dump_manifest, etag
-from .commands import Authenticate, ReadMetrics, ReadState, Spend
+from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Spend
 from .steps import Steps, ask
 
 __all__ = ["ASAP_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
@@ -112,6 +112,7 @@ class Admission:
             if encoding not in self._encodings:
                 raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
+            yield from ask(Observe(Handled("other", error.code, 0.0)))
             return _refused(head, error, headers)
         return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers)
 
@@ -157,7 +158,9 @@ class Admission:
             return json_response(200, b'{"status":"ok"}')
         state = yield from ask(ReadState())
         if head.path == "/ready":
-            return json_response(200, b'{"status":"ok"}') if state.ready else json_response(503, b'{"status":"unready"}')
+            return (
+                json_response(200, b'{"status":"ok"}') if state.ready else json_response(503, b'{"status":"unready"}')
+            )
         health = {
             "status": "healthy" if state.ready else "unhealthy",
             "agent_id": self._manifest.id,

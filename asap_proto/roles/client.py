@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import attrs
@@ -86,6 +86,10 @@ class ClientRole:
         self._takes_batches = True
         self._manifest: tuple[Manifest, float] | None = None
 
+    def new_id(self) -> str:
+        """An id for whatever the caller wants to name."""
+        return self._sources.tokens.new_id(self._sources.clock.now())
+
     def compose(
         self,
         to: str,
@@ -121,7 +125,7 @@ class ClientRole:
 
         All tries carry one idempotency key, so that a peer that keeps slots runs the request once.
         """
-        key = idempotency_key or self._sources.tokens.new_id(self._sources.clock.now())
+        key = idempotency_key or self.new_id()
 
         def read(response: HttpResponse) -> Envelope:
             answer = load(response.body, depth=self._limits.json_depth)
@@ -171,8 +175,7 @@ class ClientRole:
         return manifest
 
     def _send_array(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
-        now, new_id = self._sources.clock.now(), self._sources.tokens.new_id
-        calls = [(self._next_id(), envelope, new_id(now)) for envelope in envelopes]
+        calls = [(self._next_id(), envelope, self.new_id()) for envelope in envelopes]
 
         def post() -> HttpRequest:
             return self._post([self._frame(envelope, id, key) for id, envelope, key in calls], None)
@@ -236,7 +239,7 @@ class ClientRole:
             return None
         day, _, year, *time = match.groups()
         try:
-            at = datetime(int(year), _MONTHS.index(match[2]) + 1, int(day), tzinfo=timezone.utc)
+            at = datetime(int(year), _MONTHS.index(match[2]) + 1, int(day), tzinfo=UTC)
             at += timedelta(hours=int(time[0]), minutes=int(time[1]), seconds=int(time[2]))
         except (ValueError, OverflowError):
             return None

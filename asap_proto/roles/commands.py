@@ -174,10 +174,11 @@ class Together(Command["tuple[Any, ...]"]):
 
 @frozen
 class Handled:
-    """One request was dealt with; `code` is the error's, nothing on success."""
+    """One request was dealt with, in so many seconds; `code` is the error's, nothing on success."""
 
     payload_type: str
     code: str | None
+    seconds: float
 
 
 @frozen

@@ -13,6 +13,7 @@ from ..errors import (
     HandlerFailed,
     HandlerTimedOut,
     IllegalMove,
+    InvalidInput,
     InvalidNonce,
     InvalidTimestamp,
     KeyReused,
@@ -58,7 +59,7 @@ from .steps import Steps, ask
 __all__ = ["ServerRole"]
 
 #: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
-_TOLD = (TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
+_TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
 
 #: Where the envelope stands in a request.
 _ENVELOPE = "$.params.envelope"
@@ -120,7 +121,7 @@ class ServerRole:
             batch = jsonrpc.split(document, most=self._limits.batch_items)
             yield from self._admission.spend(admitted.quota_key, len(batch) - 1 if batch else 0)
         except AsapError as error:
-            yield from ask(Observe(Handled("other", error.code)))
+            yield from ask(Observe(Handled("other", error.code, 0.0)))
             return refusal(error, admitted.headers)
         if batch is None:
             item = yield from self._item(document, "$", admitted)
@@ -141,6 +142,7 @@ class ServerRole:
 
     def _item(self, frame: Any, place: str, admitted: Admitted) -> Steps[_Item]:
         """One request, told from its frame to its answer; a notification's is not sent."""
+        started = self._sources.clock.elapsed()
         payload_type = "other"
         error: AsapError | None = None
         try:
@@ -160,7 +162,8 @@ class ServerRole:
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
-        yield from ask(Observe(Handled(payload_type, error.code if error else None)))
+        seconds = self._sources.clock.elapsed() - started
+        yield from ask(Observe(Handled(payload_type, error.code if error else None, seconds)))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
     def _handler_name(self, envelope: Envelope) -> str:

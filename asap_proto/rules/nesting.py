@@ -16,9 +16,7 @@ def depth_of(extensions: JsonObject | None, *, most: int = TASK_DEPTH) -> int:
     """How deep a request says it is; without a word, 0. Raises `NestedTooDeep`."""
     depth = extensions.get(DEPTH_EXTENSION, 0) if extensions else 0
     if depth.__class__ is not int or depth < 0:
-        raise NestedTooDeep(
-            "the depth of a task is a whole number from 0", path=f"$.extensions.{DEPTH_EXTENSION}"
-        )
+        raise NestedTooDeep("the depth of a task is a whole number from 0", path=f"$.extensions.{DEPTH_EXTENSION}")
     return check_depth(depth, most=most)
 
 

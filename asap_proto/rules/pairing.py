@@ -19,9 +19,7 @@ def check_pair(request: Envelope, reply: Envelope) -> Envelope:
             f"the reply answers {reply.correlation_id[:64]!r}, not {request.id!r}", path="$.correlation_id"
         )
     if reply.sender != request.recipient:
-        raise MispairedReply(
-            f"{reply.sender} answered what was sent to {request.recipient}", path="$.sender"
-        )
+        raise MispairedReply(f"{reply.sender} answered what was sent to {request.recipient}", path="$.sender")
     if reply.recipient != request.sender:
         raise MispairedReply(f"the reply is addressed to {reply.recipient}", path="$.recipient")
     return reply

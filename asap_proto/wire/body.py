@@ -35,6 +35,4 @@ class BodyGauge:
 
     def _check(self, size: int) -> None:
         if size > self._most:
-            raise BodyTooLarge(
-                f"the {self._what} has more than {self._most} bytes", facts={"limit_bytes": self._most}
-            )
+            raise BodyTooLarge(f"the {self._what} has more than {self._most} bytes", facts={"limit_bytes": self._most})

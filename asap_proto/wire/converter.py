@@ -57,7 +57,9 @@ def decode_envelope(
     except _Refused:
         envelope = decode(Envelope, value, lenient=lenient, error=error)
         kind = SPELLINGS[envelope.payload_type]
-        raise faults.explained(kind, envelope.payload, lenient=lenient, error=payload_error).under("$.payload") from None
+        raise faults.explained(kind, envelope.payload, lenient=lenient, error=payload_error).under(
+            "$.payload"
+        ) from None
 
 
 def decode_part(value: Any, *, error: type[AsapError] = MalformedEnvelope) -> Part:
@@ -192,7 +194,7 @@ def _draft(cls: type[Value]) -> type:
 
 def _compiled(lines: list[str], names: dict[str, Any], cls: type[Value], function: str) -> Callable[..., Any]:
     # The source is made of our own field names alone; nothing of a peer's goes into it.
-    exec(compile("\n".join(lines), f"<{function} {cls.__name__}>", "exec"), names)  # noqa: S102
+    exec(compile("\n".join(lines), f"<{function} {cls.__name__}>", "exec"), names)
     return cast(Callable[..., Any], names[function])
 
 

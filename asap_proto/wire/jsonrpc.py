@@ -9,7 +9,19 @@ from ..limits import ID_LENGTH, KEY_LENGTH
 from .faults import FAULTS_MOST, step, wrong
 from .json import dump
 
-__all__ = ["METHOD", "RpcId", "answer", "check_call", "error_member", "failure", "is_notification", "request", "rpc_id", "split", "success"]
+__all__ = [
+    "METHOD",
+    "RpcId",
+    "answer",
+    "check_call",
+    "error_member",
+    "failure",
+    "is_notification",
+    "request",
+    "rpc_id",
+    "split",
+    "success",
+]
 
 METHOD = "asap.send"
 
@@ -36,7 +48,8 @@ def split(document: Any, *, most: int) -> list[Any] | None:
         raise InvalidRequest("an empty batch; send at least one request")
     if len(document) > most:
         raise BatchTooLarge(
-            f"a batch of {len(document)}; at most {most} are allowed", facts={"items": len(document), "most": most}
+            f"a batch of {len(document)}; at most {most} are allowed",
+            facts={"items": len(document), "most": most},
         )
     return document
 
@@ -75,9 +88,7 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
             faults=[fault if envelope is None else wrong("$.params.envelope", "object", envelope)],
         )
     if key is not None and (key.__class__ is not str or not 0 < len(key) <= KEY_LENGTH):
-        fault = Fault(
-            "$.params.idempotency_key", "string_type", f"is no text of 1 to {KEY_LENGTH} characters"
-        )
+        fault = Fault("$.params.idempotency_key", "string_type", f"is no text of 1 to {KEY_LENGTH} characters")
         raise MalformedEnvelope(f"{fault.path} {fault.problem}", faults=[fault])
     return envelope, key
 
@@ -86,9 +97,7 @@ def _check_frame(frame: Any) -> dict[str, Any]:
     """The same frame, if it is a call of our method."""
     if frame.__class__ is not dict:
         raise InvalidRequest("a request is an object", faults=[wrong("$", "object", frame)])
-    faults = [
-        Fault(step("$", key), "extra_forbidden", "is no member of a request") for key in frame.keys() - _MEMBERS
-    ]
+    faults = [Fault(step("$", key), "extra_forbidden", "is no member of a request") for key in frame.keys() - _MEMBERS]
     if frame.get("jsonrpc", "2.0") != "2.0":
         faults.append(Fault("$.jsonrpc", "literal_error", "expected '2.0'"))
     if "method" not in frame:
@@ -98,9 +107,7 @@ def _check_frame(frame: Any) -> dict[str, Any]:
     if "params" not in frame:
         faults.append(Fault("$.params", "missing", "is required"))
     if "id" in frame and rpc_id(frame) is None:
-        faults.append(
-            Fault("$.id", "rpc_id", f"is no 64-bit integer and no string of at most {ID_LENGTH} characters")
-        )
+        faults.append(Fault("$.id", "rpc_id", f"is no 64-bit integer and no string of at most {ID_LENGTH} characters"))
     if faults:
         faults = faults[:FAULTS_MOST]
         raise InvalidRequest(f"{faults[0].path} {faults[0].problem}", faults=faults)

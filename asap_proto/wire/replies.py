@@ -52,9 +52,7 @@ def read_answer(answer: Any, *, id: RpcId) -> Envelope:
     if result.__class__ is not dict or "envelope" not in result:
         raise MalformedReply("an answer has a result with an envelope, or an error", path="$.result")
     try:
-        return decode_envelope(
-            result["envelope"], lenient=True, error=MalformedReply, payload_error=MalformedReply
-        )
+        return decode_envelope(result["envelope"], lenient=True, error=MalformedReply, payload_error=MalformedReply)
     except MalformedReply as error:
         raise error.under("$.result.envelope") from None
 
@@ -68,9 +66,7 @@ def read_error(error: Any) -> AsapError:
         return MalformedReply("an error is an object", faults=[wrong("$.error", "object", error)])
     number, message, data = error.get("code"), error.get("message"), error.get("data")
     data = data if data.__class__ is dict else {}
-    spoken = _Spoken(
-        number if number.__class__ is int else -32603, message if message.__class__ is str else "", data
-    )
+    spoken = _Spoken(number if number.__class__ is int else -32603, message if message.__class__ is str else "", data)
     code = spoken.data.get("code")
     row = CATALOGUE.get(code) if code.__class__ is str and code not in _OURS else None
     if row is None:

@@ -33,6 +33,9 @@ ADDITIONS: Mapping[type[Value], frozenset[str]] = {
     Capabilities: frozenset({"hardware", "inference"}),
 }
 
+#: Fields that we fill in when we make a noun, and that a peer may not leave out (WIRE 4).
+_SPELT_OUT: Mapping[type[Value], frozenset[str]] = {Envelope: frozenset({"asap_version"})}
+
 Sort = Literal["text", "integer", "flag", "stamp", "choice", "object", "sealed", "texts", "noun", "nouns"]
 
 #: A payload of any type, or the object it is while its type is unknown.
@@ -66,7 +69,9 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
 def shapes(cls: type[Value]) -> tuple[Shape, ...]:
     """The fields of a noun, in order."""
     hints = typing.get_type_hints(cls)
-    return tuple(_shape(field, hints[field.name]) for field in attrs.fields(cast(Any, cls)))
+    spelt_out = _SPELT_OUT.get(cls, frozenset())
+    fields = attrs.fields(cast(Any, cls))
+    return tuple(_shape(field, hints[field.name], spelt_out=field.name in spelt_out) for field in fields)
 
 
 def known_names(cls: type[Value]) -> frozenset[str]:
@@ -80,12 +85,12 @@ def tag_of(cls: type[Value]) -> str | None:
     return getattr(cls, "tag", None)
 
 
-def _shape(field: attrs.Attribute[Any], hint: Any) -> Shape:
+def _shape(field: attrs.Attribute[Any], hint: Any, *, spelt_out: bool) -> Shape:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     nullable = types.NoneType in options
     solid = [option for option in options if option is not types.NoneType]
     sort, of = _sort(solid[0]) if len(solid) == 1 else _SEALED
-    default = MISSING if field.default is attrs.NOTHING else field.default
+    default = MISSING if spelt_out or field.default is attrs.NOTHING else field.default
     rule = field.validator if isinstance(field.validator, Rule) else None
     return Shape(field.name, sort, of, nullable, default, rule)
 

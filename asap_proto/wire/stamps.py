@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..model.ulid import EPOCH
@@ -14,6 +14,7 @@ _calendar = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]{1,9}))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
 ).fullmatch
+_from_iso = datetime.fromisoformat
 _number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?").fullmatch
 
 #: Unix times above this many seconds (the year 2603) are milliseconds.
@@ -23,10 +24,13 @@ _SECONDS_MOST = 20_000_000_000
 def read_stamp(value: Any) -> datetime | None:
     """An aware time; nothing for what is no time. Naive texts are UTC, numbers are Unix times."""
     if value.__class__ is str:
-        # What every release sends, 2026-01-02T03:04:05.123456Z, without the cost of the expression. Of what
-        # else has these characters in these places, fromisoformat takes only dates by week.
-        if len(value) == 27 and value[10] == "T" and value[19] == "." and value[26] == "Z" and value[5] != "W":
-            return _iso(value)
+        # What every release sends, 2026-01-02T03:04:05.123456Z, without the cost of the expression: nothing
+        # else that fromisoformat takes has these characters in these places.
+        if len(value) == 27 and value[4:20:3] == "--T::." and value[26] == "Z":
+            try:
+                return _from_iso(value)
+            except ValueError:
+                return None
         return _from_text(value)
     return _from_number(value) if value.__class__ in (int, float) else None
 
@@ -41,7 +45,7 @@ def _from_text(text: str) -> datetime | None:
 
 def _iso(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        return _from_iso(text)
     except ValueError:
         return None
 
@@ -50,6 +54,6 @@ def _from_number(seconds: float) -> datetime | None:
     if abs(seconds) > _SECONDS_MOST:
         seconds /= 1000
     try:
-        return (EPOCH + timedelta(seconds=seconds)).astimezone(timezone.utc)
+        return (EPOCH + timedelta(seconds=seconds)).astimezone(UTC)
     except (OverflowError, ValueError):
         return None

@@ -1,0 +1,1 @@
+"""The one asynchronous implementation, for asyncio and trio alike, over anyio."""

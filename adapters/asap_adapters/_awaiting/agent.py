@@ -1,0 +1,43 @@
+"""The agent of the async fronts."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .._shared.agents import AgentOptions, BaseAgent, Served
+from .app import App
+from .client import Client
+
+__all__ = ["Agent"]
+
+
+class Agent(BaseAgent):
+    """What it is, what it can do, whom it knows; the options are those of `AgentOptions`."""
+
+    def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
+        super().__init__(urn, **options)
+        self._clients: dict[str, Client] = {}
+
+    def app(self) -> App:
+        """The agent as an ASGI app, with the skills it has now: mount it, or serve it."""
+        return App(self, Served.of(self))
+
+    def peer(self, urn: str) -> Client:
+        """The client for one of `peers`, kept open until `aclose`; raises `Misuse`."""
+        if urn not in self._clients:
+            own = self.settings
+            self._clients[urn] = Client(
+                self.peer_url(urn),
+                me=own.urn,
+                peer=urn,
+                limits=own.limits,
+                allow_http=own.allow_http,
+                sources=own.sources,
+            )
+        return self._clients[urn]
+
+    async def aclose(self) -> None:
+        """Gives back the connections to peers; an app does so when its server shuts it down."""
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.aclose()

@@ -1,0 +1,48 @@
+"""The whole loop: a story asks, a performer answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from typing import Any, TypeVar
+
+import anyio
+
+from asap_proto.errors import AsapError
+from asap_proto.roles import AnyCommand, Steps, Together
+
+__all__ = ["Perform", "drive", "drive_together"]
+
+R = TypeVar("R")
+
+Perform = Callable[[AnyCommand], Awaitable[Any]]
+
+
+async def drive(steps: Steps[R], perform: Perform) -> R:
+    """Tells the story to its end. Cancelled, it closes the story first."""
+    answer: Any = None
+    with closing(steps):
+        while True:
+            try:
+                command = steps.send(answer)
+            except StopIteration as finish:
+                return finish.value  # type: ignore[no-any-return]
+            answer = await perform(command)
+
+
+async def drive_together(command: Together, perform: Perform) -> tuple[Any, ...]:
+    """Several stories side by side, each with its result or its `AsapError`."""
+    results: list[Any] = [None] * len(command.stories)
+    turn = anyio.CapacityLimiter(command.most)
+
+    async def tell(index: int, steps: Steps[Any]) -> None:
+        async with turn:
+            try:
+                results[index] = await drive(steps, perform)
+            except AsapError as error:
+                results[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index, steps in enumerate(command.stories):
+            group.start_soon(tell, index, steps)
+    return tuple(results)

@@ -1,0 +1,64 @@
+"""HTTP by httpx: the one file of the async fronts that knows it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio
+import httpx
+
+from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
+from asap_proto.limits import Limits
+from asap_proto.wire.body import BodyGauge
+
+from .._shared.httpx_values import ACCEPT_ENCODING, failure, headers_of, shared_tls
+from .._shared.inflate import inflater
+
+__all__ = ["HttpxTransport", "Transport"]
+
+
+class Transport(Protocol):
+    """How a client reaches its peer."""
+
+    async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
+        """One exchange, over within `timeout` seconds; raises `BodyTooLarge` or `BadEncoding`."""
+
+    async def aclose(self) -> None:
+        """Gives back every connection."""
+
+
+class HttpxTransport:
+    """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open)."""
+
+    def __init__(self, base_url: str, limits: Limits, client: httpx.AsyncClient | None = None) -> None:
+        self._base_url = base_url
+        self._limits = limits
+        self._given = client is not None
+        self._client = client or httpx.AsyncClient(verify=shared_tls(), trust_env=False)
+
+    async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
+        try:
+            with anyio.fail_after(timeout):
+                return await self._exchange(request, timeout)
+        except (httpx.HTTPError, TimeoutError) as error:
+            return failure(error, self._base_url)
+
+    async def _exchange(self, request: HttpRequest, timeout: float) -> HttpResponse:
+        async with self._client.stream(
+            request.method,
+            self._base_url + request.target,
+            headers={**request.headers, **ACCEPT_ENCODING},
+            content=request.body or None,
+            timeout=timeout,
+            follow_redirects=False,
+        ) as response:
+            headers = headers_of(response)
+            gauge = BodyGauge(self._limits.reply_bytes, what="reply")
+            body = inflater(headers.get("content-encoding", "identity"), gauge)
+            chunks = [body.feed(chunk) async for chunk in response.aiter_raw()]
+            body.finish()
+            return HttpResponse(response.status_code, headers, b"".join(chunks))
+
+    async def aclose(self) -> None:
+        if not self._given:
+            await self._client.aclose()

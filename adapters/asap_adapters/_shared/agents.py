@@ -1,0 +1,240 @@
+"""An agent without a colour: its settings, its handlers, and what an app serves of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar, Unpack
+
+import attrs
+from attrs import field, frozen
+
+from asap_proto.errors import Misuse
+from asap_proto.limits import Limits
+from asap_proto.model import (
+    AuthScheme,
+    Capabilities,
+    Endpoints,
+    Manifest,
+    Payload,
+    agent_urn,
+)
+from asap_proto.roles import Job, NoncePolicy, ServerRole
+from asap_proto.rules.identity import Identity
+from asap_proto.rules.quota import Quota, parse_quota
+from asap_proto.sources import Sources
+from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots, NonceStore, QuotaStore, SlotStore
+
+from .inflate import ENCODINGS
+from .metrics import Metrics
+from .skills import Handler, Skills
+from .sources import SYSTEM
+from .urls import check_base_url
+
+__all__ = ["AgentOptions", "BaseAgent", "Served", "Settings", "Stores", "bearer_token", "identity_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@frozen
+class Stores:
+    """Where an agent remembers; in memory unless told otherwise."""
+
+    nonces: NonceStore
+    slots: SlotStore
+    quotas: QuotaStore | None
+
+    @classmethod
+    def in_memory(cls, limits: Limits, quota: Quota | None) -> Stores:
+        quotas = MemoryQuotas(quota, limits) if quota else None
+        return cls(MemoryNonces(limits), MemorySlots(limits), quotas)
+
+
+@frozen
+class Settings:
+    """All that makes one agent, besides its handlers."""
+
+    urn: str
+    name: str
+    version: str = "0.1.0"
+    description: str = ""
+    url: str = ""
+    peers: Mapping[str, str] = field(factory=dict)
+    token_validator: Callable[[str], Any] | None = None
+    quota: str | None = None
+    limits: Limits = Limits()  # noqa: RUF009  (frozen)
+    nonces: NoncePolicy = "accept"
+    check_recipient: bool = False
+    allow_http: bool = False
+    sources: Sources = SYSTEM
+
+
+class AgentOptions(TypedDict, total=False):
+    """What an agent may be told; see `BaseAgent`."""
+
+    name: str
+    version: str
+    description: str
+    url: str
+    peers: Mapping[str, str]
+    token_validator: Callable[[str], Any]
+    quota: str
+    limits: Limits
+    nonces: NoncePolicy
+    check_recipient: bool
+    allow_http: bool
+    sources: Sources
+
+
+class BaseAgent:
+    """An agent without a colour: what it is, what it can do, whom it knows.
+
+    Parameters, all by name but the URN:
+        name, version, description: for the manifest; the version is one of PEP 440.
+        url: where others reach it, for the manifest's endpoint.
+        peers: the base URLs of agents it delegates to or reports progress to, by URN.
+        token_validator: says which agent a bearer token stands for: a URN, an `Identity`, or None.
+            Given one, the agent asks every caller for a token.
+        quota: such as ``10/second;100/minute``, for each caller.
+        limits: every size, time and count.
+        nonces: ``accept``, ``require`` or ``ignore``.
+        check_recipient: refuse envelopes addressed to another agent.
+        allow_http: let `peers` be reached in clear text beyond this machine.
+        sources: the clock and the tokens, for tests.
+
+    Raises `Misuse` for what can't be served.
+    """
+
+    _plain_only = False
+
+    def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
+        self.settings = _settings(urn, options)
+        self.skills = Skills(plain_only=self._plain_only)
+        # A version or a quota that can't be served is told here, not when the first peer asks.
+        Served.of(self)
+
+    def skill(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        input_schema: dict[str, Any] | None = None,
+        output_schema: dict[str, Any] | None = None,
+    ) -> Callable[[F], F]:
+        """Registers what it decorates as the handler of a skill.
+
+        The handler takes the task, or the task and its input as an attrs class, whose schema then stands in
+        the manifest. It returns an object, an attrs instance, or a `TaskResponse`.
+        """
+
+        def register(function: F) -> F:
+            self.skills.add(
+                name,
+                function,
+                description=description,
+                input_schema=input_schema,
+                output_schema=output_schema,
+            )
+            return function
+
+        return register
+
+    def on(self, kind: type[Payload]) -> Callable[[F], F]:
+        """Registers what it decorates as the handler of a payload other than a task request.
+
+        It takes the task, and returns a payload, or None where the payload names a task.
+        """
+
+        def register(function: F) -> F:
+            self.skills.on(kind, function)
+            return function
+
+        return register
+
+    def manifest(self) -> Manifest:
+        """What the agent publishes."""
+        own = self.settings
+        return Manifest(
+            id=own.urn,
+            name=own.name,
+            version=own.version,
+            description=own.description,
+            capabilities=Capabilities(skills=self.skills.published()),
+            endpoints=Endpoints(asap=f"{own.url}/asap"),
+            auth=AuthScheme(("bearer",)) if own.token_validator else None,
+        )
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Changes settings before the agent is served: for a command line that has its own."""
+        self.settings = attrs.evolve(self.settings, **changes)
+
+    def peer_url(self, urn: str) -> str:
+        """Where an agent is reached; raises `Misuse`."""
+        try:
+            return self.settings.peers[urn]
+        except KeyError:
+            raise Misuse(f"where is {urn}? Give its base URL to the agent: peers={{{urn!r}: 'https://…'}}") from None
+
+
+def _settings(urn: str, options: AgentOptions) -> Settings:
+    """The options, checked; raises `Misuse`."""
+    checked: dict[str, Any] = {"name": urn.rpartition(":")[2], **options}
+    allow_http = options.get("allow_http", False)
+    peers = options.get("peers", {})
+    checked["peers"] = {agent_urn(peer): check_base_url(at, allow_http=allow_http) for peer, at in peers.items()}
+    checked["url"] = options.get("url", "").rstrip("/")
+    return Settings(agent_urn(urn), **checked)
+
+
+@frozen
+class Served:
+    """An agent as one app serves it: its role, its handlers, its memory, as of the moment it was made."""
+
+    role: ServerRole
+    handlers: Mapping[tuple[type[Payload], str], Handler]
+    stores: Stores
+    metrics: Metrics
+    limits: Limits
+    token_validator: Callable[[str], Any] | None
+    started: float
+
+    @classmethod
+    def of(cls, agent: BaseAgent) -> Served:
+        own = agent.settings
+        quota = parse_quota(own.quota) if own.quota else None
+        role = ServerRole(
+            agent.manifest(),
+            own.sources,
+            handles=agent.skills.handles,
+            limits=own.limits,
+            encodings=ENCODINGS,
+            quota=quota is not None,
+            nonces=own.nonces,
+            check_recipient=own.check_recipient,
+        )
+        return cls(
+            role,
+            agent.skills.frozen(),
+            Stores.in_memory(own.limits, quota),
+            Metrics(),
+            own.limits,
+            own.token_validator,
+            own.sources.clock.elapsed(),
+        )
+
+    def handler(self, name: str, job: Job) -> Handler:
+        return self.handlers[type(job.payload), name]
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token of an Authorization header as the core hands it on: ``bearer TOKEN``."""
+    scheme, _, token = authorization.partition(" ")
+    return token if scheme == "bearer" else None
+
+
+def identity_of(answer: Any) -> Identity | None:
+    """What a token validator said, as an identity; raises `TypeError` for what is none."""
+    if answer is None or isinstance(answer, Identity):
+        return answer
+    if isinstance(answer, str):
+        return Identity(agent_urn(answer))
+    raise TypeError(f"a token validator answers a URN, an Identity or None, not {type(answer).__name__}")

@@ -1,0 +1,20 @@
+"""What a server writes down of a failure that its peer is not told."""
+
+from __future__ import annotations
+
+import logging
+
+from asap_proto.errors import AsapError
+from asap_proto.roles import Invoke
+
+__all__ = ["log_raised"]
+
+log = logging.getLogger("asap_adapters.server")
+
+
+def log_raised(command: Invoke, error: Exception) -> None:
+    """A handler raised: an `AsapError` says all in one line, anything else is a bug and keeps its trace."""
+    if isinstance(error, AsapError):
+        log.info("handler %r: %s (task %s)", command.name, error.code, command.job.task_id)
+    else:
+        log.error("handler %r failed (task %s)", command.name, command.job.task_id, exc_info=error)

@@ -1,0 +1,187 @@
+"""What a skill's signature says of its input: a JSON Schema for the manifest, and a check on the way in."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
+from cattrs.gen import make_dict_structure_fn
+
+from asap_proto.errors import Fault, InvalidInput, Misuse
+from asap_proto.wire.stamps import read_stamp
+
+__all__ = ["Signature", "read_signature"]
+
+_TYPES: Mapping[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    datetime: {"type": "string", "format": "date-time"},
+    Any: {},
+}
+
+
+@attrs.frozen
+class Signature:
+    """How a handler is called: with its task, and where `input_class` is given, with the checked input."""
+
+    input_class: type | None
+    output_class: type | None
+
+    @property
+    def input_schema(self) -> dict[str, Any] | None:
+        return _schema(self.input_class) if self.input_class else None
+
+    @property
+    def output_schema(self) -> dict[str, Any] | None:
+        return _schema(self.output_class) if self.output_class else None
+
+    def read(self, value: Any) -> Any:
+        """The input as an instance of its class; raises `InvalidInput` with every fault."""
+        assert self.input_class is not None
+        try:
+            return _CONVERTER.structure(value, self.input_class)
+        except BaseValidationError as error:
+            found = [_fault(line) for line in transform_error(error, path="$.payload.input", format_exception=_words)]
+            words = f"{found[0].path} {found[0].problem}"
+            raise InvalidInput(f"the input does not fit: {words}", faults=found) from None
+
+    def write(self, value: Any) -> Any:
+        """What the handler returned, as plain JSON values where it is an attrs instance."""
+        return _CONVERTER.unstructure(value) if attrs.has(type(value)) else value
+
+
+def read_signature(handler: Callable[..., Any], *, name: str) -> Signature:
+    """Raises `Misuse` for a handler that can't be called as one."""
+    parameters = [
+        p
+        for p in inspect.signature(handler).parameters.values()
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if len(parameters) not in (1, 2) or any(p.kind is p.KEYWORD_ONLY for p in parameters):
+        raise Misuse(f"the handler of {name!r} takes a task, or a task and its input; it was given {parameters}")
+    hints = typing.get_type_hints(handler)
+    taken = hints.get(parameters[1].name) if len(parameters) == 2 else None
+    if len(parameters) == 2 and not (isinstance(taken, type) and attrs.has(taken)):
+        raise Misuse(f"the input of {name!r} needs an attrs class as its annotation")
+    given = hints.get("return")
+    return Signature(taken, given if isinstance(given, type) and attrs.has(given) else None)
+
+
+def _schema(cls: type) -> dict[str, Any]:
+    defs: dict[str, Any] = {}
+    schema = _class_schema(cls, defs)
+    return schema | ({"$defs": defs} if defs else {})
+
+
+def _class_schema(cls: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    fields = attrs.fields(cls)
+    return {
+        "type": "object",
+        "title": cls.__name__,
+        "properties": {field.name: _hint_schema(hints[field.name], defs) for field in fields},
+        "required": [field.name for field in fields if field.default is attrs.NOTHING],
+        "additionalProperties": False,
+    }
+
+
+def _hint_schema(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in _TYPES:
+        return dict(_TYPES[hint])
+    if hint is types.NoneType:
+        return {"type": "null"}
+    if origin in (types.UnionType, typing.Union):
+        return {"anyOf": [_hint_schema(option, defs) for option in arguments]}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (list, tuple):
+        return {"type": "array", "items": _hint_schema(arguments[0], defs)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _hint_schema(arguments[1], defs)}
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return {"enum": [member.value for member in hint]}
+    if attrs.has(hint):
+        if hint.__name__ not in defs:
+            defs[hint.__name__] = {}
+            defs[hint.__name__] = _class_schema(hint, defs)
+        return {"$ref": f"#/$defs/{hint.__name__}"}
+    raise Misuse(f"a skill's input can't have a field of type {hint!r}; use JSON types, enums or attrs classes")
+
+
+def _exact(*expected: type, words: str) -> Callable[[Any, Any], Any]:
+    def check(value: Any, _: Any) -> Any:
+        if value.__class__ in expected:
+            return value
+        raise ValueError(f"expected {words}")
+
+    return check
+
+
+def _is_array(hint: Any) -> bool:
+    return typing.get_origin(hint) in (list, tuple)
+
+
+def _stamp(value: Any, _: Any) -> datetime:
+    if (stamp := read_stamp(value)) is None:
+        raise ValueError("expected a time, such as 2026-01-02T03:04:05Z")
+    return stamp
+
+
+def _strict() -> Converter:
+    """cattrs, without its habit of turning 5 into "5" and false into True."""
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_structure_hook(str, _exact(str, words="a string"))
+    converter.register_structure_hook(int, _exact(int, words="an integer"))
+    converter.register_structure_hook(bool, _exact(bool, words="true or false"))
+    converter.register_structure_hook(float, _exact(float, int, words="a number"))
+    converter.register_structure_hook(datetime, _stamp)
+
+    def structure_object(cls: Any) -> Callable[[Any, Any], Any]:
+        inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+        def structure(value: Any, hint: Any) -> Any:
+            if value.__class__ is not dict:
+                raise ValueError("expected an object")
+            return inner(value, hint)
+
+        return structure
+
+    def structure_array(hint: Any) -> Callable[[Any, Any], Any]:
+        item, make = typing.get_args(hint)[0], typing.get_origin(hint)
+
+        def structure(value: Any, _: Any) -> Any:
+            if value.__class__ is not list:
+                raise ValueError("expected an array")
+            return make(converter.structure(inner, item) for inner in value)
+
+        return structure
+
+    converter.register_structure_hook_factory(attrs.has, structure_object)
+    converter.register_structure_hook_factory(_is_array, structure_array)
+    return converter
+
+
+_CONVERTER = _strict()
+
+
+def _words(error: BaseException, _: type | None) -> str:
+    if isinstance(error, KeyError):
+        return "is required"
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"has unknown fields: {', '.join(sorted(str(field)[:64] for field in error.extra_fields))}"
+    return str(error) if isinstance(error, ValueError) else "does not fit"
+
+
+def _fault(line: str) -> Fault:
+    problem, _, path = line.rpartition(" @ ")
+    return Fault(path, "input", problem)

@@ -1,0 +1,6 @@
+"""The client of the asyncio front."""
+
+from .._awaiting.client import Client
+from .._awaiting.httpx_transport import HttpxTransport, Transport
+
+__all__ = ["Client", "HttpxTransport", "Transport"]

@@ -1,0 +1,36 @@
+"""A server in this event loop, for tests, demos and notebooks: uvicorn on a socket of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+from .._shared.sockets import listen, url_of
+
+__all__ = ["serving"]
+
+
+@asynccontextmanager
+async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serves an ASGI app while the block runs; gives its base URL."""
+    import uvicorn  # of the extra `server`, without which the front stands too
+
+    class Server(uvicorn.Server):
+        # Signals are the business of whoever owns the process.
+        def capture_signals(self) -> Any:
+            return nullcontext()
+
+    listener = listen(host, port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+    server = Server(config)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(server.serve(sockets=[listener]))
+        try:
+            # The socket listens already: whoever connects before uvicorn is up waits in its queue.
+            yield url_of(listener)
+        finally:
+            server.should_exit = True
+            await asyncio.wait({running})
+            listener.close()

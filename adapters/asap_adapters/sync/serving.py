@@ -1,0 +1,28 @@
+"""A server in a thread of this process, for tests, demos and notebooks: waitress on a socket of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._shared.sockets import listen, url_of
+
+__all__ = ["serving"]
+
+
+@contextmanager
+def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 8) -> Iterator[str]:
+    """Serves a WSGI app while the block runs; gives its base URL."""
+    from waitress.server import create_server  # of the extra `server`, without which the front stands too
+
+    listener = listen(host, port)
+    server = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True)
+    running = threading.Thread(target=server.run, name="asap-serving")
+    running.start()
+    try:
+        yield url_of(listener)
+    finally:
+        server.close()
+        running.join()

@@ -1,0 +1,140 @@
+"""The doors that CI uses too: `nox` runs them all, `nox -s lint` one."""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10.20"
+nox.options.default_venv_backend = "virtualenv"  # its pip knows --group, venv's may not
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # an absent Python is skipped, in CI too
+nox.options.reuse_venv = "yes"
+nox.options.stop_on_first_error = False
+
+PYTHONS = ("3.11", "3.12", "3.13")
+REFERENCES = {
+    "0.1.0": "==0.1.0",
+    "0.3.0": "==0.3.0",
+    "0.5.0": "==0.5.0",
+    "1.0.0": "==1.0.0",
+    "2.x": ">=2,<3",
+}
+EXTRAS = {
+    "": "import asap_proto",
+    "asyncio": "import asap_adapters.asyncio",
+    "trio": "import asap_adapters.trio",
+    "sync": "import asap_adapters.sync",
+    "all": "import asap_adapters.cli",
+}
+
+
+def show_pythons() -> None:
+    """Put pyenv's real interpreters behind what PATH has: its shims refuse versions that are not selected."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    real = (str(folder) for version in PYTHONS for folder in root.glob(f"versions/{version}.*/bin"))
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *real])
+
+
+show_pythons()
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the test suite on each Python."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Reach every branch of the core in an environment that holds no runtime of the fronts."""
+    install(session, "test", package=".")
+    pytest = str(Path(session.bin, "pytest"))
+    session.run("coverage", "run", pytest, "tests/proto", "tests/spec", *session.posargs)
+    session.run("coverage", "report", "--fail-under=100")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "types")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check who imports whom."""
+    install(session, "layers", package=".")
+    session.run("lint-imports", "--no-logo", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and layout; `nox -s lint -- --fix` mends what it can."""
+    session.install("--group=lint")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", *(() if "--fix" in session.posargs else ("--check", "--diff")))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages; a warning is an error."""
+    install(session, "docs")
+    session.run("sphinx-build", "-WEqb", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and, for each extra, install it in a clean environment and import what it promises."""
+    folder = Path(session.create_tmp(), "clean").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    session.install("build>=1.6")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), silent=True)
+    [built] = folder.glob("*.whl")
+    session.chdir(folder)  # away from the checkout
+    for extra, code in EXTRAS.items():
+        python = clean_python(session, folder / (extra or "bare"))
+        pip_install(session, python, f"{built}[{extra}]" if extra else str(built))
+        session.run(python, "-W", "error", "-I", "-c", code, external=True)
+    session.run(str(Path(python).with_name("asap")), "--help", silent=True, external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run each benchmark once, to see that it runs; its figures mean nothing."""
+    install(session, "bench")
+    session.chdir("asv_bench")
+    session.run("asv", "machine", "--yes", silent=True)
+    session.run("asv", "check", "--python=same")
+    session.run("asv", "run", "--python=same", "--quick", "--dry-run", "--show-stderr", *session.posargs)
+
+
+@nox.session(python="3.13")
+def interop(session: nox.Session) -> None:
+    """Meet released peers: their clients against our servers, ours against theirs."""
+    install(session, "test")
+    folder = Path(session.virtualenv.location).resolve().with_name("interop-refs")
+    for name, version in REFERENCES.items():
+        pip_install(session, clean_python(session, folder / name), f"asap-protocol{version}")
+    session.run("pytest", "tests/interop", f"--references={folder}", *session.posargs)
+
+
+def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None:
+    """Install the checkout, editable, with these dependency groups."""
+    session.install("-e", package, *(f"--group={group}" for group in groups))
+
+
+def clean_python(session: nox.Session, folder: Path) -> str:
+    """Make an environment apart from the session's, with a current pip, and tell its interpreter."""
+    python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    if not Path(python).exists():
+        session.run("python", "-m", "venv", str(folder))
+    pip_install(session, python, "pip")
+    return python
+
+
+def pip_install(session: nox.Session, python: str, what: str) -> None:
+    """Install into the environment of that interpreter."""
+    session.run(python, "-m", "pip", "install", "-qU", what, external=True)

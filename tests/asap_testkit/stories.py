@@ -1,0 +1,33 @@
+"""Stories told by hand: what they ask, what they are answered, what they return."""
+
+from typing import Any, TypeVar
+
+from asap_proto.roles import AnyCommand, Steps
+
+R = TypeVar("R")
+
+
+def asks(steps: Steps[Any], answer: Any = None) -> AnyCommand:
+    """What the story asks next, once it was told `answer`."""
+    try:
+        return steps.send(answer)
+    except StopIteration as end:
+        raise AssertionError(f"the story ended with {end.value!r}") from None
+
+
+def finish(steps: Steps[R], answer: Any = None) -> R:
+    """What the story returns, once it was told `answer`."""
+    try:
+        command = steps.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    raise AssertionError(f"the story did not end; it asked {command!r}")
+
+
+def told(steps: Steps[R], *answers: Any) -> R:
+    """What the story returns, told these answers in order and asked nothing more."""
+    given: Any = None
+    for answer in answers:
+        asks(steps, given)
+        given = answer
+    return finish(steps, given)

@@ -1,0 +1,207 @@
+"""Live peers: one process per released client or server, started on demand and ended with the tests.
+
+`pytest tests/interop --references DIR` finds one virtual environment per release in DIR,
+as `DIR/<version>/bin/python`.
+Nothing here imports those releases; they run under an interpreter of their own.
+"""
+
+import functools
+import json
+import os
+import queue
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interop.ours import FRONTS, Ours
+
+RELEASES = ("0.1.0", "0.3.0", "0.5.0", "1.0.0", "2.x")
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The folder of environments is an option, and only of runs that name this folder."""
+    parser.addoption(
+        "--references", metavar="DIR", help="a folder with one environment per release of asap-protocol"
+    )
+
+
+def _python_313() -> str | None:
+    """A Python 3.13, which the releases need, if this machine has one."""
+    found = shutil.which("python3.13")
+    if found:
+        return found
+    kept = sorted(Path.home().glob(".pyenv/versions/3.13*/bin/python3.13"))
+    return str(kept[0]) if kept else None
+
+
+@functools.cache
+def _environment(folder: Path, release: str) -> Path | None:
+    """The interpreter of one release; `2.x` is the newest of its line."""
+    names = (
+        [release]
+        if release != "2.x"
+        else sorted(
+            (path.name for path in folder.glob("2*")),
+            key=lambda name: [int(part) if part.isdigit() else 0 for part in name.split(".")],
+            reverse=True,
+        )
+    )
+    for name in names:
+        if (python := folder / name / "bin" / "python").exists():
+            return python
+    return None
+
+
+class Peer:
+    """A process that answers each line with a line, or answers once and serves."""
+
+    def __init__(self, python: Path, script: str, arguments: list[str], log: Path) -> None:
+        self._log = log
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [python, HERE / script, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=log.parent,
+            )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self.hello = self._hear()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _hear(self) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            line = None
+        if line is None:
+            self.close()
+            raise AssertionError(
+                f"the peer said nothing; its log:\n{self._log.read_text(errors='replace')[-3000:]}"
+            )
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """Hand over one command and wait for its outcome."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._hear()
+
+    def close(self) -> None:
+        """Close its stdin, which ends it, and insist if it does not."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if self._process.poll() is None:
+            try:
+                self._process.stdin.close()
+                self._process.wait(5)
+            except (OSError, subprocess.TimeoutExpired):
+                self._process.kill()
+                self._process.wait(5)
+        self._process.stdin.close()
+        self._listener.join(5)
+        self._process.stdout.close()
+
+
+class References:
+    """The released peers of one run: clients and plain servers are kept, the others made anew."""
+
+    def __init__(self, folder: Path, logs: Path) -> None:
+        self.folder = folder
+        self._logs = logs
+        self._kept: dict[tuple[str, str], Peer] = {}
+        self._all: list[Peer] = []
+
+    def _start(self, release: str, script: str, arguments: list[str]) -> Peer:
+        python = _environment(self.folder, release)
+        if python is None:
+            pytest.fail(f"{self.folder} has no environment for release {release}; run `nox -s interop`")
+        peer = Peer(python, script, arguments, self._logs / f"{release}.{script}.log")
+        self._all.append(peer)
+        return peer
+
+    def client(self, release: str) -> Peer:
+        """The client of a release, taking commands."""
+        key = release, "client"
+        if key not in self._kept:
+            self._kept[key] = self._start(release, "reference_client.py", [])
+        return self._kept[key]
+
+    def serve(self, release: str, **options: Any) -> str:
+        """A server of a release set up as asked; its address."""
+        asked = json.dumps(options, sort_keys=True)
+        key = release, asked
+        if key not in self._kept:
+            self._kept[key] = self._start(release, "reference_server.py", [asked])
+        return f"http://127.0.0.1:{self._kept[key].hello['port']}"
+
+    def serve_anew(self, release: str, **options: Any) -> str:
+        """As `serve`, for tests that leave a mark on the server, such as a spent quota."""
+        peer = self._start(release, "reference_server.py", [json.dumps(options)])
+        return f"http://127.0.0.1:{peer.hello['port']}"
+
+    def close(self) -> None:
+        """End every process that was started."""
+        for peer in self._all:
+            peer.close()
+
+
+@pytest.fixture(scope="session")
+def references(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[References]:
+    """The released peers, or the reason why there are none."""
+    named = any("interop" in str(argument) for argument in pytestconfig.invocation_params.args)
+    given = pytestconfig.getoption("references", default=None)
+    if given is None:
+        missing = "no released peers: run `nox -s interop`, or `pytest tests/interop --references DIR`"
+        if named and os.environ.get("CI", "").lower() == "true" and _python_313():
+            pytest.fail(f"{missing}; Python 3.13 is here, so in CI this is a fault")
+        pytest.skip(missing)
+    folder = Path(given).resolve()
+    if not any(_environment(folder, release) for release in RELEASES):
+        if _python_313():
+            pytest.fail(f"{folder} holds no environment of a release; run `nox -s interop`")
+        pytest.skip("the releases need Python 3.13, which is not on this machine")
+    peers = References(folder, tmp_path_factory.mktemp("references"))
+    try:
+        yield peers
+    finally:
+        peers.close()
+
+
+@pytest.fixture(params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """Each release the wire is compared with."""
+    return str(request.param)
+
+
+@pytest.fixture(params=FRONTS)
+def front(request: pytest.FixtureRequest) -> str:
+    """Each of our fronts."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def ours() -> Iterator[Ours]:
+    """Our servers, ended with the tests."""
+    servers = Ours()
+    try:
+        yield servers
+    finally:
+        servers.close()

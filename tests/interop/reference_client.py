@@ -1,0 +1,143 @@
+"""Play the client of one released `asap-protocol`: commands in, outcomes out, a JSON object a line.
+
+Run by that release's own interpreter; it imports nothing of ours.
+The first line on stdout is `{"release": ...}`; then each line on stdin is answered by one line:
+
+    {"op": "manifest", "url": ...}
+    {"op": "send", "url": ..., "envelope": {...}}
+    {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
+    {"op": "array", "url": ..., "envelopes": [...]}          one JSON-RPC array
+
+Any command may carry `token`, `timeout`, `attempts` and `compression` (all optional).
+An envelope may leave out what the release fills in, and may say `"age": seconds` for its timestamp.
+
+Answers are one of
+
+    {"ok": true, "manifest" | "envelope" | "envelopes": ...}
+    {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
+    {"unsupported": what}
+"""
+
+import asyncio
+import importlib
+import importlib.metadata
+import inspect
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+TASK = {"conversation_id": "conversation", "skill_id": "echo", "input": {"message": "hi"}}
+
+
+class Unsupported(Exception):
+    """The release has no way to do this."""
+
+
+def letter(fields: dict[str, Any]) -> Any:
+    fields = {
+        "asap_version": "0.1",
+        "sender": "urn:asap:agent:caller",
+        "recipient": "urn:asap:agent:called",
+        "payload_type": "task.request",
+        "payload": TASK,
+        **fields,
+    }
+    age = fields.pop("age", None)
+    if age is not None:
+        fields["timestamp"] = datetime.now(UTC) - timedelta(seconds=age)
+    return importlib.import_module("asap.models.envelope").Envelope(**fields)
+
+
+def seen(envelope: Any) -> dict[str, Any]:
+    return envelope.model_dump(mode="json")  # type: ignore[no-any-return]
+
+
+def trouble(error: BaseException) -> dict[str, Any]:
+    data = getattr(error, "data", None)
+    code = getattr(error, "code", None)
+    number = getattr(error, "rpc_code", None) or code
+    return {
+        "ok": False,
+        "error": type(error).__name__,
+        "code": code
+        if isinstance(code, str)
+        else (data or {}).get("code")
+        if isinstance(data, dict)
+        else None,
+        "number": number if isinstance(number, int) else None,
+        "data": data if isinstance(data, dict) else None,
+        "text": str(error)[:300],
+    }
+
+
+def connect(command: dict[str, Any]) -> Any:
+    made = importlib.import_module("asap.transport.client").ASAPClient
+    known = inspect.signature(made.__init__).parameters
+    options = {
+        "timeout": command.get("timeout", 20),
+        "max_retries": command.get("attempts", 1),
+        "auth_token": command.get("token"),
+        "compression": command.get("compression"),
+        "transport_mode": "http",
+    }
+    return made(command["url"], **{k: v for k, v in options.items() if k in known and v is not None})
+
+
+async def perform(command: dict[str, Any]) -> dict[str, Any]:
+    async with connect(command) as client:
+        token = command.get("token")
+        if token and "auth_token" not in inspect.signature(type(client).__init__).parameters:
+            # What the older releases tell their users to do.
+            client._client.headers["Authorization"] = f"Bearer {token}"
+        match command["op"]:
+            case "manifest":
+                if not hasattr(client, "get_manifest"):
+                    raise Unsupported("no manifest look-up")
+                manifest = await client.get_manifest()
+                return {"ok": True, "manifest": manifest.model_dump(mode="json")}
+            case "send":
+                return {"ok": True, "envelope": seen(await client.send(letter(command["envelope"])))}
+            case "batch":
+                if not hasattr(client, "send_batch"):
+                    raise Unsupported("no batches")
+                letters = [letter(one) for one in command["envelopes"]]
+                replies = await client.send_batch(letters, return_exceptions=True)
+                return {
+                    "ok": True,
+                    "envelopes": [trouble(r) if isinstance(r, BaseException) else seen(r) for r in replies],
+                }
+            case "array":
+                if not hasattr(client, "batch"):
+                    raise Unsupported("no JSON-RPC arrays")
+                replies = await client.batch([letter(one) for one in command["envelopes"]])
+                return {"ok": True, "envelopes": [seen(r) for r in replies]}
+    raise Unsupported(f"no command named {command['op']}")
+
+
+async def answer(line: bytes) -> dict[str, Any]:
+    try:
+        return await perform(json.loads(line))
+    except Unsupported as missing:
+        return {"unsupported": str(missing)}
+    except Exception as error:
+        return trouble(error)
+
+
+async def main() -> None:
+    # The release logs to stdout: send that to stderr, and keep the real one for our lines.
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    os.environ["ASAP_RATE_LIMIT"] = "1000000/second"
+    os.environ["OTEL_TRACES_EXPORTER"] = "none"
+    importlib.import_module("asap.transport.client")
+    os.write(ours, json.dumps({"release": importlib.metadata.version("asap-protocol")}).encode() + b"\n")
+    while line := await asyncio.to_thread(sys.stdin.buffer.readline):
+        reply = json.dumps(await answer(line)).encode() + b"\n"
+        while reply:
+            reply = reply[os.write(ours, reply) :]
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

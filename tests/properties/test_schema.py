@@ -1,0 +1,72 @@
+"""The published JSON Schema and the decoder tell the same, but for what no schema can say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from asap_adapters.testing import strategies as asap
+from asap_proto.errors import AsapError
+from asap_proto.limits import Limits
+from asap_proto.wire.converter import decode, encode
+from asap_proto.wire.json import dump, load
+from asap_proto.wire.schema import SCHEMAS, schema_of
+
+NOUNS = sorted(SCHEMAS)
+DEPTH = Limits().json_depth
+
+#: Faults that a schema can't tell, with the reason.
+BEYOND_SCHEMA = {
+    "datetime_type": "formats are notes to a validator; the decoder reads them",
+    "int_type": "to JSON Schema 1.0 is an integer",
+    "urn": "to Python's regular expressions $ also matches before a trailing newline",
+    "uri": "what a URI must not point to is prose",
+    "mime_type": "is prose",
+    "base64": "contentEncoding is a note",
+    "version": "PEP 440 is prose",
+    "auth_scheme": "case-insensitive words are prose",
+    "result_or_error": "several fields taken together",
+    "missing": "a correlation id is required by the value of another field",
+    "out_of_range": "of progress.percent, within an object that is otherwise free",
+}
+
+
+@pytest.fixture(scope="module")
+def validators():
+    return {name: Draft202012Validator(schema_of(SCHEMAS[name])) for name in NOUNS}
+
+
+def plain_nouns(name):
+    return asap.nouns(SCHEMAS[name]).map(lambda noun: load(dump(encode(noun)), depth=DEPTH))
+
+
+@pytest.mark.parametrize("name", NOUNS)
+def test_each_schema_is_one(name):
+    """Each is a schema of draft 2020-12, complete in itself."""
+    Draft202012Validator.check_schema(schema_of(SCHEMAS[name]))
+
+
+@pytest.mark.parametrize("name", NOUNS)
+@given(data=st.data())
+def test_what_we_write_fits_its_schema(name, data, validators):
+    """Every noun as we write it is valid."""
+    validators[name].validate(data.draw(plain_nouns(name)))
+
+
+@pytest.mark.parametrize("name", NOUNS)
+@given(data=st.data())
+def test_decoder_and_schema_agree(name, data, validators):
+    """A near-miss is refused by both, or by neither; what one alone says is listed above with its reason."""
+    value = data.draw(asap.near_misses(plain_nouns(name)))
+    problems = list(validators[name].iter_errors(value))
+    try:
+        decode(SCHEMAS[name], value)
+    except AsapError as error:
+        assert problems or {fault.type for fault in error.faults} <= BEYOND_SCHEMA.keys()
+    else:
+        # Besides RFC 3339 the decoder reads the Unix times that every release has accepted.
+        assert all(is_stamp(problem) for problem in problems)
+
+
+def is_stamp(problem):
+    return problem.absolute_path[-1] in {"timestamp", "created_at", "updated_at"} if problem.absolute_path else False
