@@ -13,7 +13,7 @@ from asap_proto.wire.body import BodyGauge
 from .._shared.agents import Served
 from .._shared.inflate import inflater
 from .drive import drive
-from .server import Performer
+from .server import Performer, Within
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -33,10 +33,10 @@ class _Gone(Exception):
 class App:
     """A plain ASGI callable; any server runs it, any framework mounts it."""
 
-    def __init__(self, agent: Agent, served: Served) -> None:
+    def __init__(self, agent: Agent, served: Served, within: Within) -> None:
         self._agent = agent
         self._role = served.role
-        self._perform = Performer(agent, served).perform
+        self._perform = Performer(agent, served, within).perform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

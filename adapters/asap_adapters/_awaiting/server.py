@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
@@ -44,7 +45,10 @@ from .tasks import Task, ThreadTask
 if TYPE_CHECKING:
     from .agent import Agent
 
-__all__ = ["Performer"]
+__all__ = ["Performer", "Within"]
+
+#: Awaits for at most so many seconds.
+Within = Callable[[float, Awaitable[Any]], Awaitable[Returned | TimedOut]]
 
 log = logging.getLogger("asap_adapters.server")
 
@@ -52,8 +56,9 @@ log = logging.getLogger("asap_adapters.server")
 class Performer:
     """Performs what one served agent's stories ask."""
 
-    def __init__(self, agent: Agent, served: Served) -> None:
+    def __init__(self, agent: Agent, served: Served, within: Within) -> None:
         self._agent = agent
+        self._within = within
         self._served = served
         self._stores = served.stores
         self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
@@ -117,15 +122,14 @@ class Performer:
         task = Task(command.job, self._agent)
         self._active += 1
         try:
-            with anyio.move_on_after(command.timeout):
-                if handler.colour == "async":
-                    value = await handler.function(*handler.arguments(task))
-                elif self._free_threads.acquire(blocking=False):
-                    value = await self._in_thread(handler, ThreadTask(task))
-                else:
-                    return Saturated()
-                return Returned(handler.signature.write(value))
-            return TimedOut()
+            if handler.colour == "async":
+                running = handler.function(*handler.arguments(task))
+            elif self._free_threads.acquire(blocking=False):
+                running = self._in_thread(handler, ThreadTask(task))
+            else:
+                return Saturated()
+            outcome = await self._within(command.timeout, running)
+            return Returned(handler.signature.write(outcome.value)) if isinstance(outcome, Returned) else outcome
         except Exception as error:  # noqa: BLE001  (a handler may raise anything)
             log_raised(command, error)
             return Raised(error)
