@@ -5,6 +5,7 @@ as `DIR/<version>/bin/python`.
 Nothing here imports those releases; they run under an interpreter of their own.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -27,9 +28,7 @@ PATIENCE = 60.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The folder of environments is an option, and only of runs that name this folder."""
-    parser.addoption(
-        "--references", metavar="DIR", help="a folder with one environment per release of asap-protocol"
-    )
+    parser.addoption("--references", metavar="DIR", help="a folder with one environment per release of asap-protocol")
 
 
 def _python_313() -> str | None:
@@ -90,9 +89,7 @@ class Peer:
             line = None
         if line is None:
             self.close()
-            raise AssertionError(
-                f"the peer said nothing; its log:\n{self._log.read_text(errors='replace')[-3000:]}"
-            )
+            raise AssertionError(f"the peer said nothing; its log:\n{self._log.read_text(errors='replace')[-3000:]}")
         answer = json.loads(line)
         assert isinstance(answer, dict)
         return answer
@@ -104,24 +101,27 @@ class Peer:
         self._process.stdin.flush()
         return self._hear()
 
-    def close(self) -> None:
-        """Close its stdin, which ends it, and insist if it does not."""
+    def dismiss(self) -> None:
+        """Close its stdin, at which it ends."""
         assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def close(self) -> None:
+        """See it end, and insist if it does not."""
         assert self._process.stdout is not None
-        if self._process.poll() is None:
-            try:
-                self._process.stdin.close()
-                self._process.wait(5)
-            except (OSError, subprocess.TimeoutExpired):
-                self._process.kill()
-                self._process.wait(5)
-        self._process.stdin.close()
+        self.dismiss()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
         self._listener.join(5)
         self._process.stdout.close()
 
 
 class References:
-    """The released peers of one run: clients and plain servers are kept, the others made anew."""
+    """The released peers of one run: each is started once, when first asked for."""
 
     def __init__(self, folder: Path, logs: Path) -> None:
         self.folder = folder
@@ -152,13 +152,10 @@ class References:
             self._kept[key] = self._start(release, "reference_server.py", [asked])
         return f"http://127.0.0.1:{self._kept[key].hello['port']}"
 
-    def serve_anew(self, release: str, **options: Any) -> str:
-        """As `serve`, for tests that leave a mark on the server, such as a spent quota."""
-        peer = self._start(release, "reference_server.py", [json.dumps(options)])
-        return f"http://127.0.0.1:{peer.hello['port']}"
-
     def close(self) -> None:
         """End every process that was started."""
+        for peer in self._all:
+            peer.dismiss()
         for peer in self._all:
             peer.close()
 

@@ -1,5 +1,6 @@
-"""Our side of the live tests: an agent served by each front, and a client of each front that takes the same commands
-as `reference_client.py` and answers in the same words.
+"""Our side of the live tests: an agent served by each front, and a client of each front.
+
+The client takes the commands of `reference_client.py` and answers in its words.
 """
 
 import importlib

@@ -4,6 +4,7 @@ Run by that release's own interpreter; it imports nothing of ours.
 The first line on stdout is `{"release": ...}`; then each line on stdin is answered by one line:
 
     {"op": "manifest", "url": ...}
+    {"op": "health", "url": ...}
     {"op": "send", "url": ..., "envelope": {...}}
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
     {"op": "array", "url": ..., "envelopes": [...]}          one JSON-RPC array
@@ -13,7 +14,7 @@ An envelope may leave out what the release fills in, and may say `"age": seconds
 
 Answers are one of
 
-    {"ok": true, "manifest" | "envelope" | "envelopes": ...}
+    {"ok": true, "manifest" | "health" | "envelope" | "envelopes": ...}
     {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
     {"unsupported": what}
 """
@@ -57,15 +58,11 @@ def seen(envelope: Any) -> dict[str, Any]:
 def trouble(error: BaseException) -> dict[str, Any]:
     data = getattr(error, "data", None)
     code = getattr(error, "code", None)
-    number = getattr(error, "rpc_code", None) or code
+    number = getattr(error, "json_rpc_code", code)
     return {
         "ok": False,
         "error": type(error).__name__,
-        "code": code
-        if isinstance(code, str)
-        else (data or {}).get("code")
-        if isinstance(data, dict)
-        else None,
+        "code": data["code"] if isinstance(data, dict) and "code" in data else code,
         "number": number if isinstance(number, int) else None,
         "data": data if isinstance(data, dict) else None,
         "text": str(error)[:300],
@@ -97,6 +94,11 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
                     raise Unsupported("no manifest look-up")
                 manifest = await client.get_manifest()
                 return {"ok": True, "manifest": manifest.model_dump(mode="json")}
+            case "health":
+                if not hasattr(client, "health_check"):
+                    raise Unsupported("no health look-up")
+                health = await client.health_check()
+                return {"ok": True, "health": health.model_dump(mode="json")}
             case "send":
                 return {"ok": True, "envelope": seen(await client.send(letter(command["envelope"])))}
             case "batch":

@@ -44,9 +44,7 @@ ECHOES = (
 
 # Outcomes name the JSON-RPC code of 0.x and 1.0; `data.code` stands for it where a release has other numbers.
 REFUSALS = (
-    Scenario(
-        "unknown payload", {"payload_type": "Nope", "payload": {}}, "-32601 asap:transport/handler_not_found"
-    ),
+    Scenario("unknown payload", {"payload_type": "Nope", "payload": {}}, "-32601 asap:transport/handler_not_found"),
     Scenario("stale", task({}, age=330), "-32602 asap:protocol/invalid_timestamp"),
     Scenario("from the future", task({}, age=-60), "-32602 asap:protocol/invalid_timestamp"),
 )

@@ -58,12 +58,8 @@ MODELS: tuple[Row, ...] = (
 _ENVELOPE = "200 -32602 asap:protocol/malformed_envelope"
 _PAYLOAD = "200 -32602 asap:protocol/malformed_payload"
 _CALLERS_FAULT = "the caller's mistake is told as one, with the path (as 2.x); -32603 would blame us"
-_HEADERS_FIRST = (
-    "a caller is known, or not, before its body is read: so no id to echo, and no hint whether it would do"
-)
-_NOT_JSON = (
-    "what RFC 8259 does not allow is refused; the reference takes it in, and alters it or chokes on it"
-)
+_HEADERS_FIRST = "a caller is known, or not, before its body is read: so no id to echo, and no hint whether it would do"
+_NOT_JSON = "what RFC 8259 does not allow is refused; the reference takes it in, and alters it or chokes on it"
 _JSON_REFUSED = "200 -32700 asap:protocol/malformed_json id=null"
 
 SERVER: tuple[Row, ...] = (
@@ -138,9 +134,7 @@ SERVER: tuple[Row, ...] = (
 )
 
 _MISPAIRED = "refused asap:protocol/mispaired_reply"
-_OTHERS_REPLY = (
-    "a reply that names another request or other agents answers someone else; releases before 2 believe it"
-)
+_OTHERS_REPLY = "a reply that names another request or other agents answers someone else; releases before 2 believe it"
 _NEWER_PEER = "fields that a newer peer adds are passed over: so one client speaks with 0.x, 1.0 and 2.x"
 
 CLIENT: tuple[Row, ...] = (

@@ -115,9 +115,7 @@ class Server:
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         """The answer to a request, body and all."""
-        head = RequestHead(
-            method, path.partition("?")[0], {"content-length": str(len(body)), **headers}, "127.0.0.1"
-        )
+        head = RequestHead(method, path.partition("?")[0], {"content-length": str(len(body)), **headers}, "127.0.0.1")
         admitted = self.drive(self.role.admit(head))
         if isinstance(admitted, HttpResponse):
             return admitted
@@ -194,9 +192,7 @@ def answer_to(payload: Payload) -> Payload | dict[str, Any]:
         case TaskCancel(task_id, reason):
             return TaskResponse(task_id, TaskStatus.CANCELLED, {"reason": reason})
         case StateQuery(task_id, version):
-            return TaskResponse(
-                task_id, TaskStatus.WORKING, None, {"version": version or 1, "data": {"step": 1}}
-            )
+            return TaskResponse(task_id, TaskStatus.WORKING, None, {"version": version or 1, "data": {"step": 1}})
         case StateRestore(task_id, snapshot_id):
             return TaskResponse(task_id, TaskStatus.WORKING, {"restored": snapshot_id})
         case McpToolCall(request_id, "add", arguments):

@@ -44,11 +44,7 @@ def cases() -> Iterator[Case]:
         for name, patch, verdict, *rest in told["cases"]:
             given = patched(told["base"], patch)
             if verdict == "ok":
-                dump = (
-                    {**told["defaults"], **given, **(rest[0] if rest else {})}
-                    if isinstance(given, dict)
-                    else given
-                )
+                dump = {**told["defaults"], **given, **(rest[0] if rest else {})} if isinstance(given, dict) else given
                 yield Case(model, name, given, True, dump, ())
             else:
                 yield Case(model, name, given, False, None, (verdict, *rest))

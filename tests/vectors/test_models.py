@@ -47,11 +47,7 @@ def request_frame(given: Any) -> Any:
 
 
 DECODERS: Mapping[str, Decode] = {
-    **{
-        name: noun(name)
-        for name in {case.model for case in records.cases()}
-        if not name.startswith("jsonrpc")
-    },
+    **{name: noun(name) for name in {case.model for case in records.cases()} if not name.startswith("jsonrpc")},
     "jsonrpc_request": request_frame,
 }
 

@@ -128,8 +128,7 @@ def check_reply(row: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     assert ("." in reply["payload_type"]) == ("." in asked["payload_type"])
     if theirs["payload"] != "<long>":
         assert reply["payload"] == {
-            name: reply["payload"][name] if value == "<new>" else value
-            for name, value in theirs["payload"].items()
+            name: reply["payload"][name] if value == "<new>" else value for name, value in theirs["payload"].items()
         }
     assert reply["recipient"] == asked["sender"]
     assert reply["trace_id"] == asked.get("trace_id")
