@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, Unpack
 
 from asap_proto.roles import Returned, TimedOut
@@ -48,5 +48,5 @@ class Agent(BaseAgent):
 
     @staticmethod
     @abstractmethod
-    async def _within(seconds: float, running: Awaitable[Any]) -> Returned | TimedOut:
+    async def _within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned | TimedOut:
         """Awaits for at most so many seconds, by the runtime's own means: anyio's common one costs twice as much."""

@@ -69,9 +69,10 @@ class App:
 
 
 def _head(scope: Scope) -> RequestHead:
-    # A framework that mounts us leaves its own prefix in the path.
-    path = scope["path"].removeprefix(scope.get("root_path") or "")
-    client = scope.get("client")
+    path, client = scope["path"], scope.get("client")
+    # A framework that mounts us leaves its own prefix in the path; some servers take it out.
+    if (root := scope.get("root_path")) and path.startswith(root + "/"):
+        path = path[len(root) :]
     return RequestHead(scope["method"], path, fold(scope["headers"]), client[0] if client else "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from typing import Any, TypeVar
 
 import anyio
@@ -19,15 +18,18 @@ Perform = Callable[[AnyCommand], Awaitable[Any]]
 
 
 async def drive(steps: Steps[R], perform: Perform) -> R:
-    """Tells the story to its end. Cancelled, it closes the story first."""
+    """Tells the story to its end. What befalls the performer, cancellation too, befalls the story there."""
     answer: Any = None
-    with closing(steps):
-        while True:
-            try:
-                command = steps.send(answer)
-            except StopIteration as finish:
-                return finish.value  # type: ignore[no-any-return]
-            answer = await perform(command)
+    tell = steps.send
+    while True:
+        try:
+            command = tell(answer)
+        except StopIteration as finish:
+            return finish.value  # type: ignore[no-any-return]
+        try:
+            answer, tell = await perform(command), steps.send
+        except BaseException as error:  # noqa: BLE001  (the story ends with it)
+            answer, tell = error, steps.throw
 
 
 async def drive_together(command: Together, perform: Perform) -> tuple[Any, ...]:

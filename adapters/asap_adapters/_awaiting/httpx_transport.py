@@ -7,11 +7,12 @@ from typing import Protocol
 import anyio
 import httpx
 
+from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import ACCEPT_ENCODING, failure, headers_of, shared_tls
+from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
 from .._shared.inflate import inflater
 
 __all__ = ["HttpxTransport", "Transport"]
@@ -31,27 +32,22 @@ class HttpxTransport:
     """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open)."""
 
     def __init__(self, base_url: str, limits: Limits, client: httpx.AsyncClient | None = None) -> None:
-        self._base_url = base_url
+        self._place = Place(base_url)
         self._limits = limits
         self._given = client is not None
-        self._client = client or httpx.AsyncClient(verify=shared_tls(), trust_env=False)
+        self._client = client or httpx.AsyncClient(verify=shared_tls(), trust_env=False, cookies=no_cookies())
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
+        if self._client.is_closed:
+            raise Misuse("this client is closed")
         try:
             with anyio.fail_after(timeout):
                 return await self._exchange(request, timeout)
-        except (httpx.HTTPError, TimeoutError) as error:
-            return failure(error, self._base_url)
+        except (httpx.HTTPError, OSError, UnicodeError) as error:
+            return self._place.failure(error)
 
     async def _exchange(self, request: HttpRequest, timeout: float) -> HttpResponse:
-        async with self._client.stream(
-            request.method,
-            self._base_url + request.target,
-            headers={**request.headers, **ACCEPT_ENCODING},
-            content=request.body or None,
-            timeout=timeout,
-            follow_redirects=False,
-        ) as response:
+        async with self._client.stream(**self._place.request(request, timeout)) as response:
             headers = headers_of(response)
             gauge = BodyGauge(self._limits.reply_bytes, what="reply")
             body = inflater(headers.get("content-encoding", "identity"), gauge)

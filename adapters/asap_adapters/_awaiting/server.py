@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Performer", "Within"]
 
 #: Awaits for at most so many seconds.
-Within = Callable[[float, Awaitable[Any]], Awaitable[Returned | TimedOut]]
+Within = Callable[[float, Coroutine[Any, Any, Any]], Awaitable[Returned | TimedOut]]
 
 log = logging.getLogger("asap_adapters.server")
 
@@ -151,7 +152,7 @@ class Performer:
             return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._threads())
         finally:
             # Cancelled before a thread took it: whoever pops the ticket gives the place back.
-            if ticket:
+            with suppress(IndexError):
                 ticket.pop().release()
 
     def _threads(self) -> anyio.CapacityLimiter:

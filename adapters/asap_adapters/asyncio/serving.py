@@ -25,12 +25,14 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
     listener = listen(host, port)
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
     server = Server(config)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(server.serve(sockets=[listener]))
+    # No task group: it would wrap what the block raises.
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        # The socket listens already: whoever connects before uvicorn is up waits in its queue.
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
         try:
-            # The socket listens already: whoever connects before uvicorn is up waits in its queue.
-            yield url_of(listener)
+            await running
         finally:
-            server.should_exit = True
-            await asyncio.wait({running})
             listener.close()

@@ -26,6 +26,7 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
     config.accesslog = config.errorlog = None
     config.graceful_timeout = 5
     stop = trio.Event()
+    failed: Exception | None = None
     async with trio.open_nursery() as nursery:
 
         async def run(task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
@@ -34,5 +35,9 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
         await nursery.start(run)
         try:
             yield url
+        except Exception as error:  # noqa: BLE001  (it goes on below: the nursery would wrap it)
+            failed = error
         finally:
             stop.set()
+    if failed is not None:
+        raise failed

@@ -1,0 +1,52 @@
+"""How long a handler may run, without paying for a timer that is never needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from asap_proto.roles import Returned, TimedOut
+
+__all__ = ["within"]
+
+
+async def within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned | TimedOut:
+    """Awaits for at most so many seconds.
+
+    The timer starts at the first wait, for until then nothing could be cut off: most handlers that only
+    compute never wait, and are spared the 5 of 6 microseconds that a timer costs.
+    """
+    try:
+        first = running.send(None)
+    except StopIteration as finish:
+        return Returned(finish.value)
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return Returned(await _Begun(running, first))
+    except TimeoutError:
+        # A handler may raise the same of its own.
+        if limit.expired():
+            return TimedOut()
+        raise
+
+
+class _Begun:
+    """A coroutine that has run to its first wait, to be awaited from there."""
+
+    def __init__(self, running: Coroutine[Any, Any, Any], first: Any) -> None:
+        self._running = running
+        self._pending = first
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        while True:
+            try:
+                try:
+                    answer = yield self._pending
+                except BaseException as error:  # noqa: BLE001  (cancellation too goes where it belongs)
+                    self._pending = self._running.throw(error)
+                else:
+                    self._pending = self._running.send(answer)
+            except StopIteration as finish:
+                return finish.value
