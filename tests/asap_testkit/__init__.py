@@ -3,7 +3,7 @@
 from .link import Link, link
 from .nouns import CALLER, ME, PEER, echo_manifest, letter, request_frame
 from .sources import NOW, CountingTokens, FixedClock, fixed_sources
-from .stories import asks, finish, told
+from .stories import asks, error_of, finish, told
 
 __all__ = [
     "CALLER",
@@ -15,6 +15,7 @@ __all__ = [
     "Link",
     "asks",
     "echo_manifest",
+    "error_of",
     "finish",
     "fixed_sources",
     "letter",

@@ -29,11 +29,12 @@ def echo_manifest(*, auth: AuthScheme | None = None, skills: tuple[str, ...] = (
     return Manifest(PEER, "Echo", "1.0.0", "Repeats", capabilities, Endpoints("/asap"), auth)
 
 
-def letter(payload: Payload | None = None, *, at: datetime | None = NOW, **fields: Any) -> Envelope:
+def letter(payload: Payload | dict[str, Any] | None = None, *, at: datetime | None = NOW, **fields: Any) -> Envelope:
     """An envelope from `ME` to `PEER`; without a payload, a request to echo."""
     payload = payload or TaskRequest("conversation", "echo", {"message": "hi"})
-    plain = {"id": "letter-1", "sender": ME, "recipient": PEER, "payload_type": payload_name(type(payload))}
-    return Envelope(**{**plain, "timestamp": at, "payload": payload, **fields})
+    name = fields.pop("payload_type", None) or payload_name(type(payload))  # type: ignore[arg-type]
+    plain = {"id": "letter-1", "timestamp": at, "sender": ME, "recipient": PEER, "payload": payload}
+    return Envelope(payload_type=name, **{**plain, **fields})
 
 
 def request_frame(*, id: Any = "req-1", key: str | None = None, envelope: Any = None, **changes: Any) -> dict[str, Any]:

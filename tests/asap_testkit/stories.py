@@ -1,10 +1,21 @@
 """Stories told by hand: what they ask, what they are answered, what they return."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+from asap_proto.errors import AsapError
 from asap_proto.roles import AnyCommand, Steps
 
 R = TypeVar("R")
+
+
+def error_of(make: Callable[..., Any], *args: Any, **options: Any) -> AsapError | None:
+    """The error of ours that this raises, if any."""
+    try:
+        make(*args, **options)
+    except AsapError as error:
+        return error
+    return None
 
 
 def asks(steps: Steps[Any], answer: Any = None) -> AnyCommand:

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asap_adapters.testing import strategies as asap
-from asap_proto.errors import AsapError
 from asap_proto.limits import Limits
-from asap_proto.wire.converter import decode, decode_envelope, encode
 from asap_proto.wire.faults import FAULTS_MOST
 from asap_proto.wire.json import dump, load
+from asap_proto.wire.nouns import decode, decode_envelope, encode
 from asap_proto.wire.schema import SCHEMAS
+from asap_testkit import error_of
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
@@ -19,15 +19,6 @@ DEPTH = Limits().json_depth
 def plain_nouns(name):
     """Nouns as the plain JSON values that arrive."""
     return asap.nouns(SCHEMAS[name]).map(lambda noun: load(dump(encode(noun)), depth=DEPTH))
-
-
-def verdict(read, value):
-    """The error that reading raises, if any; anything but an AsapError is a bug and passes through."""
-    try:
-        read(value)
-    except AsapError as error:
-        return error
-    return None
 
 
 def check_explained(error):
@@ -43,7 +34,7 @@ def check_explained(error):
 def test_whatever_is_refused_is_explained(name, lenient, data):
     """A near-miss is read, or refused with at least one fault and its path; never anything else."""
     value = data.draw(asap.near_misses(plain_nouns(name)))
-    if error := verdict(lambda it: decode(SCHEMAS[name], it, lenient=lenient), value):
+    if error := error_of(decode, SCHEMAS[name], value, lenient=lenient):
         check_explained(error)
 
 
@@ -51,14 +42,14 @@ def test_whatever_is_refused_is_explained(name, lenient, data):
 @given(value=asap.json_values())
 def test_any_json_value_is_read_or_explained(name, value):
     """So is any JSON value at all."""
-    if error := verdict(lambda it: decode(SCHEMAS[name], it), value):
+    if error := error_of(decode, SCHEMAS[name], value):
         check_explained(error)
 
 
 @given(asap.near_misses(plain_nouns("Envelope")))
 def test_envelopes_are_explained_with_their_payload(value):
     """A fault in a payload is found through its envelope."""
-    if error := verdict(decode_envelope, value):
+    if error := error_of(decode_envelope, value):
         check_explained(error)
 
 
@@ -67,8 +58,8 @@ def test_envelopes_are_explained_with_their_payload(value):
 def test_lenient_reading_only_passes_over_unknown_fields(name, data):
     """What is strictly read is leniently read; what is only leniently read has unknown fields and no other fault."""
     value = data.draw(asap.near_misses(plain_nouns(name)))
-    strict = verdict(lambda it: decode(SCHEMAS[name], it), value)
-    lenient = verdict(lambda it: decode(SCHEMAS[name], it, lenient=True), value)
+    strict = error_of(decode, SCHEMAS[name], value)
+    lenient = error_of(decode, SCHEMAS[name], value, lenient=True)
     if strict is None:
         assert lenient is None
     elif lenient is None:

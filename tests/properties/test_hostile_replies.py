@@ -10,8 +10,8 @@ from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.model import Envelope, Manifest
 from asap_proto.roles import ClientRole, Pause, Together, Transmit
-from asap_proto.wire.converter import encode
 from asap_proto.wire.json import dump, load
+from asap_proto.wire.nouns import encode
 from asap_testkit import ME, PEER, fixed_sources, letter
 
 #: Tries of one request, each with its pause, and once more for a batch that is then sent in single requests.
@@ -108,7 +108,13 @@ def test_near_misses_of_answers(document):
 
 
 @given(errors())
-@example({"jsonrpc": "2.0", "id": "req-1", "error": {"code": -32000, "message": "m" * 100_000, "data": {"code": "x" * 100_000}}})
+@example(
+    {
+        "jsonrpc": "2.0",
+        "id": "req-1",
+        "error": {"code": -32000, "message": "m" * 100_000, "data": {"code": "x" * 100_000}},
+    }
+)
 def test_whatever_errors_are_reported(document):
     """Whatever a peer reports as an error is one, and no pause it asks for is longer than the rule allows."""
     check_client(HttpResponse(200, {}, dump(document)))
@@ -117,7 +123,15 @@ def test_whatever_errors_are_reported(document):
 @given(
     st.sampled_from([429, 500, 503, 301, 404]),
     st.text(max_size=40)
-    | st.sampled_from(["99999999999", "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 31 Dec 9999 99:99:99 GMT", "Xyz, 99 Feb 0000 00:00:00 GMT", "-1"]),
+    | st.sampled_from(
+        [
+            "99999999999",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Fri, 31 Dec 9999 99:99:99 GMT",
+            "Xyz, 99 Feb 0000 00:00:00 GMT",
+            "-1",
+        ]
+    ),
 )
 def test_whatever_retry_after_says(status, value):
     """No Retry-After makes the client fail otherwise, or wait longer than the rule allows."""

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from asap_adapters.testing import strategies as asap
 from asap_proto.limits import Limits
-from asap_proto.wire.converter import converter, decode, decode_envelope, encode
+from asap_proto.wire.converter import converter
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.manifests import dump_manifest, load_manifest
+from asap_proto.wire.nouns import decode, decode_envelope, encode
 from asap_proto.wire.schema import SCHEMAS
 
 NOUNS = sorted(SCHEMAS)

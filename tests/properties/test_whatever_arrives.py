@@ -11,8 +11,8 @@ from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
 from asap_proto.model import PAYLOADS, Envelope, payload_name
 from asap_proto.model.manifest import AuthScheme
-from asap_proto.wire.converter import encode
 from asap_proto.wire.json import dump, load
+from asap_proto.wire.nouns import encode
 from asap_testkit import CALLER, NOW, PEER, echo_manifest, link, request_frame
 
 NUMBERS = {-32700, -32600, -32601, -32602, -32603}
@@ -83,7 +83,9 @@ def requests(draw):
         payload_type=payload_name(type(payload)),
         payload=payload,
         trace_id=draw(st.none() | asap.texts()),
-        extensions=draw(st.none() | st.fixed_dictionaries({"nonce": asap.texts(least=1), "task_depth": st.integers(0, 12)})),
+        extensions=draw(
+            st.none() | st.fixed_dictionaries({"nonce": asap.texts(least=1), "task_depth": st.integers(0, 12)})
+        ),
     )
     frame = request_frame(key=draw(st.none() | asap.texts(least=1)), envelope=load(dump(encode(envelope)), depth=99))
     return {**frame, "id": draw(asap.texts() | st.integers(-(2**63), 2**64 - 1))}

@@ -161,9 +161,7 @@ _PLAIN: Mapping[type[Any], Strategy[Any]] = {
     Capabilities: _capabilities,
     Endpoints: _endpoints,
     AuthScheme: _auth,
-    Manifest: st.builds(
-        Manifest, urns(), _id, _versions, _id, _capabilities, _endpoints, _maybe(_auth), _maybe(_id)
-    ),
+    Manifest: st.builds(Manifest, urns(), _id, _versions, _id, _capabilities, _endpoints, _maybe(_auth), _maybe(_id)),
     Agent: st.builds(Agent, urns(), _id, _some(_id, least=1)),
     Conversation: st.builds(Conversation, _id, _some(_id, least=1), stamps(), _maybe(_objects)),
     Task: st.builds(
@@ -171,9 +169,7 @@ _PLAIN: Mapping[type[Any], Strategy[Any]] = {
     ),
     Message: st.builds(Message, _id, _id, _id, st.sampled_from(MessageRole), _some(_id), stamps()),
     Artifact: st.builds(Artifact, _id, _id, _id, _some(_id), stamps()),
-    StateSnapshot: st.builds(
-        StateSnapshot, _id, _id, st.integers(1, 2**64 - 1), _objects, stamps(), st.booleans()
-    ),
+    StateSnapshot: st.builds(StateSnapshot, _id, _id, st.integers(1, 2**64 - 1), _objects, stamps(), st.booleans()),
 }
 
 

@@ -1,0 +1,71 @@
+"""What importing the core brings in: nothing that waits, opens or asks for the time."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+IO = {
+    "anyio",
+    "asyncio",
+    "brotli",
+    "concurrent",
+    "h11",
+    "httpcore",
+    "httptools",
+    "httpx",
+    "logging",
+    "multiprocessing",
+    "requests",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "ssl",
+    "subprocess",
+    "trio",
+    "urllib3",
+    "uvicorn",
+}
+
+ALONE = "import asap_proto"
+WHOLE = """
+import importlib, pkgutil, asap_proto
+for module in pkgutil.walk_packages(asap_proto.__path__, "asap_proto."):
+    importlib.import_module(module.name)
+"""
+
+
+def loaded(code):
+    """The top-level modules that running `code` in a fresh interpreter loads beyond a bare one."""
+    script = (
+        "import sys, json; sys.path[:] = json.loads(sys.argv[1]); before = set(sys.modules)\n"
+        f"{code}\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, json.dumps(sys.path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return set(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("code", [ALONE, WHOLE], ids=["alone", "whole"])
+def test_the_core_loads_nothing_that_waits(code):
+    """No event loop, no socket, no HTTP library, by whatever road."""
+    assert loaded(code) & IO == set()
+
+
+def test_the_core_needs_attrs_cattrs_and_orjson():
+    """And nothing else that is not Python's own, but for what these need themselves."""
+    third_party = loaded(WHOLE) - sys.stdlib_module_names - {"asap_proto"}
+    assert third_party - {"typing_extensions"} == {"attr", "attrs", "cattrs", "orjson"}
+
+
+def test_cattrs_is_loaded_by_who_asks_for_it():
+    """Its import costs more than all of ours."""
+    assert "cattrs" not in loaded(ALONE)

@@ -1,0 +1,253 @@
+"""What is said of a request before its body is read."""
+
+import json
+from urllib.parse import urljoin
+
+import pytest
+
+from asap_proto.errors import Unauthenticated
+from asap_proto.http import HttpResponse, RequestHead
+from asap_proto.limits import Limits
+from asap_proto.model import AuthScheme
+from asap_proto.roles import Admitted, Authenticate, Observe, ReadMetrics, ReadState, ServerRole, ServerState, Spend
+from asap_proto.roles.admission import refusal
+from asap_proto.rules.identity import Identity
+from asap_proto.rules.quota import Allowed, RetryAfter
+from asap_testkit import CALLER, ME, PEER, asks, echo_manifest, finish, fixed_sources, told
+
+MANIFEST = "/.well-known/asap/manifest.json"
+
+
+def role(*, auth=None, **options):
+    return ServerRole(echo_manifest(auth=auth and AuthScheme(auth)), fixed_sources(), **options)
+
+
+def head(path="/asap", method="POST", **headers):
+    return RequestHead(method, path, {name.replace("_", "-"): value for name, value in headers.items()}, "192.0.2.1")
+
+
+def refused(steps, *answers):
+    """The answer to a request that is refused, and that it was counted."""
+    command = asks(steps)
+    for answer in answers:
+        command = asks(steps, answer)
+    assert isinstance(command, Observe)
+    assert command.event.payload_type == "other"
+    return finish(steps)
+
+
+def data_of(response):
+    return json.loads(response.body)["error"]["data"]
+
+
+@pytest.mark.proves("http.endpoint")
+def test_a_plain_request_is_admitted():
+    """Its body is worth reading, up to the limit."""
+    assert told(role().admit(head())) == Admitted(
+        "identity", 10 * 1024 * 1024, None, "192.0.2.1", {"content-type": "application/json"}
+    )
+
+
+@pytest.mark.proves("http.content-type-ignored")
+@pytest.mark.parametrize("value", ["text/plain", "", "application/x-www-form-urlencoded"])
+def test_content_type_and_accept_are_not_looked_at(value):
+    """As no release looks at them."""
+    assert isinstance(told(role().admit(head(content_type=value, accept=value))), Admitted)
+
+
+@pytest.mark.proves("http.routes")
+@pytest.mark.parametrize(
+    ("path", "method", "status", "allow"),
+    [
+        ("/asap", "GET", 405, "POST"),
+        ("/asap", "HEAD", 405, "POST"),
+        ("/health", "POST", 405, "GET, HEAD"),
+        (MANIFEST, "PUT", 405, "GET, HEAD"),
+        ("/nope", "GET", 404, None),
+        ("/nope", "HEAD", 404, None),
+        ("", "POST", 404, None),
+        ("/ASAP", "POST", 404, None),
+        ("/asap/x", "POST", 404, None),
+    ],
+)
+def test_other_paths_and_methods(path, method, status, allow):
+    """404 and 405 as plain JSON, with the methods that there are; HEAD has no body, whatever is wrong."""
+    response = refused(role().admit(head(path, method)))
+    assert response.status == status
+    assert response.headers.get("allow") == allow
+    words = {404: "Not Found", 405: "Method Not Allowed"}[status]
+    assert response.body == (b"" if method == "HEAD" else json.dumps({"detail": words}, separators=(",", ":")).encode())
+
+
+@pytest.mark.proves("http.trailing-slash")
+def test_a_trailing_slash_is_sent_on():
+    """To the endpoint, wherever that is mounted; method and body are kept."""
+    response = told(role().admit(head("/asap/")))
+    assert response == HttpResponse(307, {"location": "../asap"})
+    assert (
+        urljoin("https://example.org/mounted/asap/", response.headers["location"]) == "https://example.org/mounted/asap"
+    )
+
+
+@pytest.mark.proves("http.body-limit")
+def test_a_body_known_to_be_too_large_is_never_read():
+    """On every path; at the endpoint as JSON-RPC."""
+    response = refused(role(limits=Limits(request_bytes=5)).admit(head(content_length="6")))
+    assert (response.status, data_of(response)["code"]) == (413, "asap:transport/too_large")
+    response = refused(role(limits=Limits(request_bytes=5)).admit(head("/nope", content_length="6")))
+    assert (response.status, json.loads(response.body)) == (413, {"detail": "the request has more than 5 bytes"})
+
+
+@pytest.mark.proves("http.encoding")
+@pytest.mark.parametrize(
+    ("value", "encoding"),
+    [
+        ("gzip", "gzip"),
+        (" GZIP ", "gzip"),
+        ("identity", "identity"),
+        ("", "identity"),
+        ("br", None),
+        ("gzip, br", None),
+        ("x-gzip", None),
+    ],
+)
+def test_encodings(value, encoding):
+    """One token, in any case, of those that the front can undo."""
+    steps = role().admit(head(content_encoding=value))
+    if encoding is None:
+        response = refused(steps)
+        assert (response.status, data_of(response)["code"]) == (415, "asap:transport/unsupported_encoding")
+    else:
+        assert told(steps).encoding == encoding
+
+
+@pytest.mark.proves("http.version-header")
+@pytest.mark.parametrize(
+    ("offered", "agreed"), [("2.2", "2.2"), ("2.1", "2.1"), ("2.1, 2.2", "2.2"), ("9.9,2.1", "2.1")]
+)
+def test_versions_are_agreed_on(offered, agreed):
+    """The newest that both speak stands in the answer."""
+    assert told(role().admit(head(asap_version=offered))).headers["asap-version"] == agreed
+
+
+@pytest.mark.proves("http.version-header")
+@pytest.mark.parametrize("offered", ["9.9", ",", "2.2x", "x" * 100_000, "\udcff"])
+def test_no_version_in_common(offered):
+    """The answer names ours, and repeats nothing of theirs."""
+    response = refused(role().admit(head(asap_version=offered)))
+    assert json.loads(response.body)["error"]["code"] == -32000
+    assert data_of(response)["details"] == {"supported": ["2.2", "2.1"]}
+
+
+@pytest.mark.proves("http.version-header")
+def test_who_offers_no_version_gets_none():
+    """Old peers send no header and are sent none."""
+    assert "asap-version" not in told(role().admit(head())).headers
+
+
+@pytest.mark.proves("auth.required", "auth.shape")
+@pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer ", "Basic abc", "abc", "Bearerabc"])
+def test_callers_say_who_they_are(value):
+    """Without usable credentials the answer says so as every release does, and with a challenge."""
+    steps = role(auth=("bearer",)).admit(head(**({} if value is None else {"authorization": value})))
+    response = refused(steps)
+    assert response.status == 200
+    assert response.headers["www-authenticate"] == "Bearer"
+    error = json.loads(response.body)["error"]
+    assert (error["code"], error["data"]["status_code"]) == (-32600, 401)
+
+
+@pytest.mark.proves("auth.bearer")
+@pytest.mark.parametrize("value", ["Bearer secret", "bearer secret", " BEARER   secret "])
+def test_credentials_are_judged_by_whoever_holds_them(value):
+    """The scheme in any case, spaces trimmed."""
+    steps = role(auth=("Bearer",)).admit(head(authorization=value))
+    assert asks(steps) == Authenticate("bearer secret")
+    admitted = finish(steps, CALLER)
+    assert (admitted.caller, admitted.quota_key) == (Identity(ME), ME)
+
+
+@pytest.mark.proves("auth.shape")
+def test_credentials_that_are_not_valid():
+    """The same shape as none at all; every scheme there is stands in the challenge."""
+    response = refused(role(auth=("bearer", "basic")).admit(head(authorization="Basic x")), None)
+    assert response.headers["www-authenticate"] == "Basic, Bearer"
+    assert data_of(response)["code"] == "asap:auth/unauthenticated"
+
+
+@pytest.mark.proves("quota.answer")
+def test_quotas():
+    """A caller pays for each request; who has nothing left is told when to come back."""
+    steps = role(quota=True).admit(head())
+    assert asks(steps) == Spend("192.0.2.1", 1, 1000.0)
+    assert isinstance(finish(steps, Allowed()), Admitted)
+    response = refused(role(quota=True).admit(head()), RetryAfter(1.2, "10/second"))
+    assert (response.status, response.headers["retry-after"]) == (429, "2")
+    assert json.loads(response.body)["error"]["code"] == 429
+    assert data_of(response)["details"] == {"retry_after": 2, "limit": "10/second"}
+    assert refused(role(quota=True).admit(head()), RetryAfter(0.0, "x")).headers["retry-after"] == "1"
+
+
+@pytest.mark.proves("auth.open-paths", "manifest.document", "manifest.caching")
+def test_the_manifest_is_open():
+    """To all, with what caches need."""
+    response = told(role(auth=("bearer",)).admit(head(MANIFEST, "GET")))
+    assert response.status == 200
+    assert json.loads(response.body)["id"] == PEER
+    assert response.headers["cache-control"] == "public, max-age=300"
+
+
+@pytest.mark.proves("manifest.caching")
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', "*"])
+def test_a_manifest_that_is_held_is_not_sent_again(form):
+    """304, with its tag and no body."""
+    tag = told(role().admit(head(MANIFEST, "GET"))).headers["etag"]
+    response = told(role().admit(head(MANIFEST, "GET", if_none_match=form.format(tag))))
+    assert (response.status, response.body, response.headers["etag"]) == (304, b"", tag)
+    assert told(role().admit(head(MANIFEST, "GET", if_none_match='"other"'))).status == 200
+
+
+@pytest.mark.proves("http.head")
+@pytest.mark.parametrize("path", [MANIFEST, "/health"])
+def test_head_is_answered_wherever_get_is(path):
+    """The same head, with the length of the body that is not there."""
+    full = told(role().admit(head(path, "GET")))
+    response = told(role().admit(head(path, "HEAD")))
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers == {**full.headers, "content-length": str(len(full.body))}
+
+
+@pytest.mark.proves("http.metrics")
+def test_metrics_are_the_fronts():
+    """The front counts; the core says where."""
+    steps = role().admit(head("/asap/metrics", "GET"))
+    assert asks(steps) == ReadMetrics()
+    assert finish(steps, HttpResponse(200, {}, b"x")) == HttpResponse(200, {}, b"x")
+
+
+@pytest.mark.proves("http.health")
+def test_health_and_readiness():
+    """Alive is alive; ready is asked of the front, and told with 503 when it is not."""
+    assert told(role().admit(head("/health", "GET"))).body == b'{"status":"ok"}'
+    for ready, status, body in ((True, 200, b'{"status":"ok"}'), (False, 503, b'{"status":"unready"}')):
+        steps = role().admit(head("/ready", "GET"))
+        assert asks(steps) == ReadState()
+        response = finish(steps, ServerState(ready, 1000.0, 0))
+        assert (response.status, response.body) == (status, body)
+
+
+@pytest.mark.proves("http.health")
+@pytest.mark.parametrize(("ready", "status", "word"), [(True, 200, "healthy"), (False, 503, "unhealthy")])
+def test_the_health_that_newer_peers_read(ready, status, word):
+    """Who, which version, since when, how busy."""
+    response = told(role().admit(head("/.well-known/asap/health", "GET")), ServerState(ready, 990.0, 3))
+    assert response.status == status
+    assert json.loads(response.body) == {
+        "status": word, "agent_id": PEER, "version": "1.0.0", "asap_version": "0.1", "uptime_seconds": 10.0,
+        "load": {"active_tasks": 3, "queue_depth": 0},
+    }  # fmt: skip
+
+
+def test_a_refusal_without_a_challenge_names_bearer():
+    """Whoever refuses a caller elsewhere need not know the schemes."""
+    assert refusal(Unauthenticated("no")).headers["www-authenticate"] == "Bearer"

@@ -1,0 +1,368 @@
+"""The client's story, told by hand and over a link with weather."""
+
+import json
+
+import pytest
+
+from asap_proto.errors import (
+    BodyTooLarge,
+    CircuitOpen,
+    InvalidRequest,
+    InvalidValue,
+    MalformedJson,
+    MalformedReply,
+    MispairedReply,
+    NestedTooDeep,
+    Overloaded,
+    PeerRefused,
+    PeerTimedOut,
+    PeerUnreachable,
+    RateLimited,
+    TaskNotFound,
+)
+from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
+from asap_proto.limits import Limits
+from asap_proto.model import Envelope, TaskCancel, TaskRequest
+from asap_proto.roles import ClientRole, Job, Pause, Together, Transmit
+from asap_proto.rules.breaker import Breaker
+from asap_proto.rules.retry import RetryRule
+from asap_proto.wire.json import dump, load
+from asap_proto.wire.manifests import dump_manifest
+from asap_proto.wire.nouns import encode
+from asap_testkit import ME, PEER, FixedClock, asks, echo_manifest, finish, fixed_sources, letter, link
+
+REFUSED = TransportFailure("refused", "connection refused")
+WORK = TaskRequest("conversation", "echo", {"message": "hi"})
+
+
+def client(clock=None, **options):
+    return ClientRole(ME, fixed_sources(clock), **options)
+
+
+def sent(command):
+    """The JSON document of a request."""
+    assert isinstance(command, Transmit)
+    return json.loads(command.request.body)
+
+
+def ok(id="req-1", correlation_id="letter-1", **fields):
+    """An answer that fits `letter`."""
+    envelope = encode(letter(sender=PEER, recipient=ME, correlation_id=correlation_id, **fields))
+    return {"jsonrpc": "2.0", "result": {"envelope": load(dump(envelope), depth=99)}, "id": id}
+
+
+def http(document, status=200, **headers):
+    return HttpResponse(status, headers, dump(document))
+
+
+def fails(steps, answer):
+    """The error that the story ends with, once it was told `answer`."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (which one is the test's business)
+        steps.send(answer)
+    return caught.value
+
+
+@pytest.mark.proves("client.compose")
+def test_an_envelope_is_composed():
+    """From us, now, with an id of its own; nothing in it that an old peer refuses."""
+    envelope = client().compose(PEER, WORK, trace_id="t", extensions={"x": 1})
+    assert envelope == Envelope(
+        id="01KDYAK3830000000000000001", timestamp=FixedClock().now(), sender=ME, recipient=PEER,
+        payload_type="task.request", payload=WORK, trace_id="t", extensions={"x": 1},
+    )  # fmt: skip
+    assert client().compose(PEER, WORK).extensions is None
+
+
+def test_names_are_checked_before_anything_is_sent():
+    """Ours and theirs."""
+    with pytest.raises(InvalidValue):
+        client().compose("x", WORK)
+    with pytest.raises(InvalidValue):
+        ClientRole("x", fixed_sources())
+
+
+@pytest.mark.proves("task.depth")
+def test_what_is_sent_within_a_task_carries_its_trace_and_depth():
+    """A subtask is one deeper; what is no task has no depth; too deep a subtask is not sent at all."""
+    job = Job(WORK, letter(trace_id="trace"), "task", 3, None)
+    subtask = client().compose(PEER, WORK, within=job)
+    assert (subtask.trace_id, subtask.extensions) == ("trace", {"task_depth": 4})
+    assert client().compose(PEER, TaskCancel("t"), within=job, trace_id="other").trace_id == "other"
+    assert client().compose(PEER, TaskCancel("t"), within=job).extensions is None
+    with pytest.raises(NestedTooDeep):
+        client().compose(PEER, WORK, within=Job(WORK, letter(), "task", 10, None))
+
+
+@pytest.mark.proves("client.request")
+def test_a_request_as_every_release_sends_it():
+    """One POST with a nonce, an idempotency key in both places, and the versions we speak."""
+    steps = client(token="secret").send(letter(), idempotency_key="k")
+    command = asks(steps)
+    assert (command.request.method, command.request.target, command.timeout) == ("POST", "/asap", 60.0)
+    assert command.request.headers == {
+        "content-type": "application/json", "accept": "application/json", "asap-version": "2.2, 2.1",
+        "authorization": "Bearer secret", "x-idempotency-key": "k",
+    }  # fmt: skip
+    document = sent(command)
+    assert (document["id"], document["method"], document["params"]["idempotency_key"]) == ("req-1", "asap.send", "k")
+    assert document["params"]["envelope"]["extensions"] == {"nonce": "nonce-1"}
+    assert finish(steps, http(ok())).sender == PEER
+
+
+def test_a_caller_may_choose_its_nonce_or_none():
+    """A nonce of the caller's is kept; without nonces, extensions stay as they are."""
+    document = sent(asks(client().send(letter(extensions={"nonce": "mine", "x": 1}))))
+    assert document["params"]["envelope"]["extensions"] == {"nonce": "mine", "x": 1}
+    assert sent(asks(client(nonces=False).send(letter())))["params"]["envelope"]["extensions"] is None
+
+
+def test_new_ids():
+    """For whatever the caller wants to name."""
+    role = client()
+    assert role.new_id() != role.new_id()
+
+
+@pytest.mark.parametrize("token", ["", " ", "a\n", " a", "a\r\nx: y", "é", "a\x00"])
+def test_a_token_is_fit_for_a_header(token):
+    """What could end the header, or begin another, is refused before anything is sent."""
+    with pytest.raises(InvalidValue, match="a token is"):
+        client(token=token)
+
+
+def test_what_is_no_json_is_never_sent():
+    """The caller learns what can't be written; the peer's breaker does not."""
+    steps = client(breaker=Breaker()).send(letter(TaskRequest("c", "s", {"x": {1}})))
+    with pytest.raises(InvalidValue, match="no JSON"):
+        next(steps)
+
+
+@pytest.mark.proves("client.retry")
+def test_client_waits_longer_each_time():
+    """A refused peer is tried again after a growing pause, with a new nonce and the same key and id."""
+    steps = client().send(letter())
+    first = sent(asks(steps))
+    assert asks(steps, REFUSED) == Pause(1.0)
+    second = sent(asks(steps))
+    assert asks(steps, TransportFailure("broken", "reset")) == Pause(2.0)
+    third = sent(asks(steps))
+    assert isinstance(fails(steps, REFUSED), PeerUnreachable)
+    assert first["id"] == second["id"] == third["id"] == "req-1"
+    assert len({sent["params"]["idempotency_key"] for sent in (first, second, third)}) == 1
+    assert [sent["params"]["envelope"]["extensions"]["nonce"] for sent in (first, second, third)] == [
+        "nonce-1",
+        "nonce-2",
+        "nonce-3",
+    ]
+
+
+@pytest.mark.proves("client.retry")
+@pytest.mark.parametrize(
+    ("answer", "error", "again"),
+    [
+        (TransportFailure("timed_out", "no"), PeerTimedOut, True),
+        (REFUSED, PeerUnreachable, True),
+        (HttpResponse(500), Overloaded, True),
+        (HttpResponse(503), Overloaded, True),
+        (HttpResponse(429), RateLimited, True),
+        (HttpResponse(404), PeerRefused, False),
+        (HttpResponse(307), PeerRefused, False),
+        (HttpResponse(199), PeerRefused, False),
+        (HttpResponse(200, {}, b"x"), MalformedJson, False),
+        (http([]), MalformedReply, False),
+        (http(ok(id="x")), MispairedReply, False),
+        (http(ok(correlation_id="x")), MispairedReply, False),
+        (http({"error": {"code": 429, "message": "m"}}), RateLimited, True),
+        (
+            http({"error": {"code": -32602, "message": "m", "data": {"code": "asap:task/not_found"}}}),
+            TaskNotFound,
+            False,
+        ),
+    ],
+)
+def test_what_may_pass_is_tried_again(answer, error, again):
+    """And nothing else is: the same wrong request stays wrong."""
+    steps = client(retry=RetryRule(attempts=2)).send(letter())
+    asks(steps)
+    if again:
+        assert isinstance(asks(steps, answer), Pause)
+        asks(steps)
+    assert isinstance(fails(steps, answer), error)
+
+
+@pytest.mark.proves("client.retry-after")
+@pytest.mark.parametrize(
+    ("value", "pause"),
+    [
+        ("3", 3.0),
+        ("120", 60.0),
+        ("99999999999", 60.0),
+        ("0", 1.0),
+        ("-1", 1.0),
+        ("soon", 1.0),
+        ("²", 1.0),
+        ("", 1.0),
+        ("Fri, 02 Jan 2026 03:04:15 GMT", 9.876544),
+        ("Fri, 02 Jan 1970 00:00:00 GMT", 1.0),
+        ("Fri, 32 Jan 2026 00:00:00 GMT", 1.0),
+        ("Fri, 31 Dec 9999 99:99:99 GMT", 1.0),
+        ("Fri, 02 Foo 2026 00:00:00 GMT", 1.0),
+        ("Fri, 01 Jan 0000 00:00:00 GMT", 1.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value, pause):
+    """Within the rule's cap; what is neither, or past, is passed over."""
+    steps = client().send(letter())
+    asks(steps)
+    assert asks(steps, HttpResponse(503, {"retry-after": value})).seconds == pytest.approx(pause)
+
+
+@pytest.mark.proves("client.reply-limit")
+def test_a_reply_beyond_the_limit_is_not_read():
+    """Nor tried again."""
+    steps = client(limits=Limits(reply_bytes=5)).send(letter())
+    asks(steps)
+    assert isinstance(fails(steps, HttpResponse(200, {}, b"x" * 6)), BodyTooLarge)
+
+
+@pytest.mark.proves("client.breaker")
+def test_a_peer_that_keeps_failing_is_left_alone():
+    """Until it has rested; then one probe decides."""
+    clock = FixedClock()
+    role = client(clock, breaker=Breaker(threshold=2), retry=RetryRule(attempts=1))
+    for _ in range(2):
+        steps = role.send(letter())
+        asks(steps)
+        assert isinstance(fails(steps, REFUSED), PeerUnreachable)
+    error = fails(role.send(letter()), None)
+    assert isinstance(error, CircuitOpen)
+    assert error.facts == {"open_for_seconds": 60.0}
+    clock.move(60.0)
+    probe = role.send(letter())
+    asks(probe)
+    assert isinstance(fails(role.send(letter()), None), CircuitOpen)
+    assert finish(probe, http(ok(id="req-4")))
+    asks(role.send(letter()))
+
+
+@pytest.mark.proves("client.breaker")
+def test_a_peer_that_refuses_is_well():
+    """Only one that can't answer counts as failing."""
+    role = client(breaker=Breaker(threshold=1), retry=RetryRule(attempts=1))
+    steps = role.send(letter())
+    asks(steps)
+    assert isinstance(fails(steps, HttpResponse(404)), PeerRefused)
+    asks(role.send(letter()))
+
+
+@pytest.mark.proves("client.manifest")
+def test_a_manifest_is_believed_for_its_time():
+    """Then it is fetched anew."""
+    clock = FixedClock()
+    role = client(clock)
+    steps = role.discover()
+    assert asks(steps).request == HttpRequest("GET", "/.well-known/asap/manifest.json", role._headers)
+    assert finish(steps, HttpResponse(200, {}, dump_manifest(echo_manifest()))) == echo_manifest()
+    clock.move(299.0)
+    assert finish(role.discover()) == echo_manifest()
+    clock.move(1.0)
+    assert isinstance(asks(role.discover()), Transmit)
+
+
+@pytest.mark.proves("client.batch")
+def test_a_batch_is_one_array():
+    """Its answers are put back in order by their ids; one that fails never loses the others."""
+    role = client()
+    steps = role.send_batch([letter(id="a"), letter(id="b"), letter(id="c"), letter(id="d")])
+    command = asks(steps)
+    assert [frame["id"] for frame in sent(command)] == ["req-1", "req-2", "req-3", "req-4"]
+    assert len({frame["params"]["idempotency_key"] for frame in sent(command)}) == 4
+    assert "x-idempotency-key" not in command.request.headers
+    failed = {
+        "jsonrpc": "2.0",
+        "error": {"code": -32602, "message": "m", "data": {"code": "asap:task/not_found"}},
+        "id": "req-2",
+    }
+    replies = finish(steps, http([ok("req-3", "x"), 5, {"id": 5}, failed, ok("req-1", "a")]))
+    assert replies[0].correlation_id == "a"
+    assert [type(reply) for reply in replies[1:]] == [TaskNotFound, MispairedReply, MalformedReply]
+
+
+@pytest.mark.proves("client.batch")
+@pytest.mark.parametrize(
+    "data", [{"error": "JSON-RPC request must be an object"}, {"code": "asap:protocol/invalid_request"}]
+)
+def test_a_peer_that_takes_no_batches(data):
+    """Is sent single requests side by side, from then on at once."""
+    role = client()
+    steps = role.send_batch([letter(id="a"), letter(id="b")])
+    asks(steps)
+    refusal = {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid request", "data": data}, "id": None}
+    command = asks(steps, http(refusal))
+    assert isinstance(command, Together)
+    assert (len(command.stories), command.most) == (2, 10)
+    assert finish(steps, ("one", "two")) == ["one", "two"]
+    assert isinstance(asks(role.send_batch([letter()])), Together)
+
+
+@pytest.mark.proves("client.batch")
+@pytest.mark.parametrize(("answer", "error"), [
+    (HttpResponse(404), PeerRefused), (http(ok(id=None)), MalformedReply), (http(ok()), MispairedReply),
+    (http({"error": {"code": -32603, "message": "m"}}), Exception),
+])  # fmt: skip
+def test_a_batch_that_fails_as_a_whole(answer, error):
+    """Is an error for each of its items."""
+    steps = client().send_batch([letter(), letter()])
+    asks(steps)
+    results = finish(steps, answer)
+    assert len(results) == 2
+    assert all(isinstance(result, error) for result in results)
+    assert not isinstance(results[0], InvalidRequest)
+
+
+def test_large_batches_are_sent_in_pieces():
+    """As many as the limit allows in each; an empty one is not sent at all."""
+    role = client(limits=Limits(batch_items=2))
+    steps = role.send_batch([letter()] * 3)
+    assert len(sent(asks(steps))) == 2
+    assert len(sent(asks(steps, HttpResponse(404)))) == 1
+    assert len(finish(steps, HttpResponse(404))) == 3
+    assert finish(role.send_batch([])) == []
+
+
+@pytest.mark.proves("idempotency.slot")
+@pytest.mark.parametrize(
+    "weather",
+    [
+        ["reply lost"],
+        ["broken"],
+        ["heard twice"],
+        ["reply lost", "reply lost"],
+        ["refused", "reply lost"],
+        ["request lost"],
+    ],
+)
+def test_whatever_the_weather_the_work_is_done_once(weather):
+    """A retry finds the kept reply; the handler ran once."""
+    wire = link(weather=weather)
+    assert wire.run(wire.client.send(letter())).payload.result == {"echoed": {"message": "hi"}}
+    assert len(wire.ran) == 1
+
+
+def test_weather_that_does_not_pass():
+    """After three tries the client gives up; the clock moved by its pauses alone."""
+    wire = link(weather=["request lost"] * 3)
+    with pytest.raises(PeerTimedOut):
+        wire.run(wire.client.send(letter()))
+    assert (len(wire.sent), wire.ran, wire.clock.elapsed()) == (3, [], 1003.0)
+
+
+def test_a_batch_over_a_link():
+    """Both roles, side by side items and all."""
+    wire = link()
+    replies = wire.run(
+        wire.client.send_batch(
+            [letter(id="a"), letter(id="b"), letter(id="c", payload=TaskCancel("t"), payload_type="task.cancel")]
+        )
+    )
+    assert [getattr(reply, "correlation_id", reply.__class__.__name__) for reply in replies] == ["a", "b", "NoHandler"]
+    assert wire.run(wire.client.discover()) == echo_manifest()

@@ -1,0 +1,21 @@
+"""The nouns, for those who use cattrs."""
+
+import pytest
+
+from asap_proto.errors import MalformedEnvelope
+from asap_proto.model import Part, TaskCancel, TextPart
+from asap_proto.wire.converter import converter
+
+
+def test_cattrs_knows_the_nouns():
+    """The converter reads and writes nouns and parts by the same strict rules."""
+    assert converter.structure({"task_id": "t"}, TaskCancel) == TaskCancel("t")
+    assert converter.structure([{"type": "text", "content": "x"}], list[Part]) == [TextPart("x")]
+    assert converter.unstructure(TaskCancel("t")) == {"task_id": "t", "reason": None}
+    with pytest.raises(MalformedEnvelope):
+        converter.structure({"task_id": 5}, TaskCancel)
+
+
+def test_other_classes_are_left_to_cattrs():
+    """Nouns alone are ours."""
+    assert converter.structure("5", int) == 5

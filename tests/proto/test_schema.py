@@ -1,0 +1,46 @@
+"""JSON Schema of every public noun."""
+
+import pytest
+
+from asap_proto.model import Envelope, FilePart, Manifest, Task, TaskUpdate
+from asap_proto.wire.schema import SCHEMAS, schema_of
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_each_noun_has_a_closed_schema(name):
+    """It says its dialect and its title, what is required, and that nothing else may stand there."""
+    schema = schema_of(SCHEMAS[name])
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == name
+    assert (
+        schema["description"].endswith(".")
+        or schema["description"].endswith(":")
+        or schema["description"].endswith("?")
+    )
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) <= schema["properties"].keys()
+
+
+def test_rules_of_fields_are_told():
+    """Lengths, patterns, ranges, words; null where it may stand."""
+    envelope = schema_of(Envelope)["properties"]
+    assert envelope["sender"]["maxLength"] == 256
+    assert envelope["id"] == {"anyOf": [{"type": "string", "maxLength": 4096}, {"type": "null"}]}
+    assert schema_of(Task)["properties"]["depth"] == {"type": "integer", "minimum": 0, "maximum": 10}
+    assert "working" in schema_of(TaskUpdate)["properties"]["status"]["enum"]
+
+
+def test_nouns_within_nouns_stand_in_defs():
+    """Each schema is complete in itself."""
+    schema = schema_of(Manifest)
+    assert schema["properties"]["capabilities"] == {"$ref": "#/$defs/Capabilities"}
+    assert schema["$defs"]["Capabilities"]["properties"]["skills"]["items"] == {"$ref": "#/$defs/Skill"}
+    assert "Skill" in schema["$defs"]
+    assert "$defs" not in schema_of(Task)
+
+
+def test_tags_and_additions():
+    """A part's type is a constant; what newer releases add may hold anything."""
+    assert schema_of(FilePart)["properties"]["type"] == {"const": "file"}
+    assert schema_of(FilePart)["required"][0] == "type"
+    assert schema_of(Envelope)["properties"]["requires_ack"] == {}
