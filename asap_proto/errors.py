@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import frozen
+from .plain import plain
 
 __all__ = [
     "CATALOGUE",
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-@frozen
+@plain
 class Kind:
     """One row of the catalogue."""
 
@@ -71,7 +71,7 @@ class Kind:
     remedy: str
 
 
-@frozen
+@plain
 class Fault:
     """One thing wrong at one place: ``path`` is a JSON path from the document's root, ``$``."""
 

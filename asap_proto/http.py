@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
+
+from .plain import plain
 
 __all__ = ["Headers", "HttpRequest", "HttpResponse", "RequestHead", "TransportFailure", "fold"]
 
@@ -21,7 +23,7 @@ def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-@frozen
+@plain
 class RequestHead:
     """A request before its body was read; `path` without the query, `peer` the address it came from."""
 
@@ -31,7 +33,7 @@ class RequestHead:
     peer: str = ""
 
 
-@frozen
+@plain
 class HttpRequest:
     """A request to send; `target` is a path, to be joined to the peer's base URL."""
 
@@ -41,7 +43,7 @@ class HttpRequest:
     body: bytes = b""
 
 
-@frozen
+@plain
 class HttpResponse:
     """An answer, whole."""
 
@@ -50,7 +52,7 @@ class HttpResponse:
     body: bytes = b""
 
 
-@frozen
+@plain
 class TransportFailure:
     """No answer: the peer did not take the connection, was too slow, or broke off.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 __all__ = [
     "ASAP_VERSION",
     "GZIP_MEMBERS",
     "ID_LENGTH",
+    "JSON_DEPTH_MOST",
     "KEY_LENGTH",
     "MANIFEST_TTL",
     "NONCE_LENGTH",
@@ -36,6 +37,8 @@ ID_LENGTH: Final = 4096
 KEY_LENGTH: Final = 256
 #: Characters of a nonce: it is held in memory for `Limits.nonce_seconds`.
 NONCE_LENGTH: Final = 256
+#: What `Limits.json_depth` may be at most: the encoder writes 254 levels, and an answer adds a few.
+JSON_DEPTH_MOST: Final = 240
 #: Members of one gzip body: many tiny ones would make inflating slow out of all proportion to its size.
 GZIP_MEMBERS: Final = 100
 #: Seconds for which a manifest may be believed (WIRE 12).
@@ -78,3 +81,11 @@ class Limits:
     handler_seconds: float = 600.0
     #: Plain functions that run at once; when all are busy a request is answered 503.
     handler_threads: int = 40
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not value >= 0:
+                raise ValueError(f"Limits.{name} is {value}; expected 0 or more")
+        # What was read has to be written back, one level deeper: the encoder ends at 254.
+        if self.json_depth > JSON_DEPTH_MOST:
+            raise ValueError(f"Limits.json_depth is {self.json_depth}; at most {JSON_DEPTH_MOST} can be written back")

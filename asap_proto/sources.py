@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+from .plain import plain
 
 __all__ = ["Clock", "Sources", "Tokens"]
 
@@ -33,7 +33,7 @@ class Tokens(Protocol):
         """A number in [0, 1)."""
 
 
-@frozen
+@plain
 class Sources:
     """The clock and the tokens of one role."""
 

@@ -1,11 +1,13 @@
 """What an agent remembers between exchanges: the protocols, and stores that remember in memory, bounded.
 
-Times are monotonic seconds, handed in. The memory stores are not locked: whoever shares one between
-threads holds a lock around each call.
+All forget the oldest first, so they are ordered dicts: to find the first key of a plain dict takes as long as
+there were keys before it. Times are monotonic seconds, handed in.
+The memory stores are not locked: whoever shares one between threads holds a lock around each call.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal, Protocol
 
 from .limits import Limits
@@ -25,6 +27,9 @@ __all__ = [
 
 #: A nonce was claimed, had been claimed before, or can't be remembered now.
 Claim = Literal["claimed", "repeated", "full"]
+
+#: How often what is over is looked for, though no room is needed.
+_TIDY_SECONDS = 1.0
 
 #: Who asked, and the idempotency key.
 SlotKey = tuple[str, str]
@@ -63,17 +68,18 @@ class MemoryNonces:
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._most = limits.nonces
         # All live equally long, so they expire in the order of their insertion.
-        self._until: dict[tuple[str, str], float] = {}
+        self._until: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def claim(self, sender: str, nonce: str, *, now: float, until: float) -> Claim:
         key = (sender, nonce)
         seen = self._until.get(key)
-        if seen is not None and now < seen:
-            return "repeated"
+        if seen is not None:
+            if now < seen:
+                return "repeated"
+            del self._until[key]  # over, but not forgotten yet
         self._forget(now)
         if len(self._until) >= self._most:
             return "full"
-        self._until.pop(key, None)
         self._until[key] = until
         return "claimed"
 
@@ -93,17 +99,21 @@ class MemorySlots:
         self._most = limits.slots
         self._bytes_most = limits.slot_bytes
         self._bytes = 0
-        self._busy: dict[SlotKey, Slot] = {}
-        self._kept: dict[SlotKey, Slot] = {}
+        self._due = 0.0
+        self._busy: OrderedDict[SlotKey, Slot] = OrderedDict()
+        self._kept: OrderedDict[SlotKey, Slot] = OrderedDict()
 
     def open(self, key: SlotKey, digest: bytes, *, now: float, until: float) -> SlotAnswer:
-        answer = look(self._busy.get(key) or self._kept.get(key), digest=digest, now=now)
+        slot = self._busy.get(key) or self._kept.get(key)
+        answer = look(slot, digest=digest, now=now)
         if not isinstance(answer, Fresh):
             return answer
-        self._drop(key)
-        self._shrink(now, room_for=1)
-        if len(self._busy) >= self._most:
-            return Busy()
+        if slot is not None:
+            self._drop(key)
+        if now >= self._due or len(self._busy) + len(self._kept) >= self._most:
+            self._tidy(now, room_for=1)
+            if len(self._busy) >= self._most:
+                return Busy()
         self._busy[key] = Slot(digest, until)
         return answer
 
@@ -112,19 +122,25 @@ class MemorySlots:
         if slot is not None:
             self._kept[key] = keep(slot, reply, until=until)
             self._bytes += len(reply)
-            self._shrink(0.0, room_for=0)
+            if self._bytes > self._bytes_most:
+                self._tidy(0.0, room_for=0)
 
     def free(self, key: SlotKey) -> None:
         self._busy.pop(key, None)
 
-    def _shrink(self, now: float, *, room_for: int) -> None:
-        """Drops kept replies that are over, or that there is no room for; the oldest stand first."""
-        while self._kept:
-            oldest = next(iter(self._kept))
+    def _tidy(self, now: float, *, room_for: int) -> None:
+        """Drops what is over, or what there is no room for; the oldest stand first, and running work stays.
+
+        A busy slot is over when its work was cut off: nobody will ever keep its reply.
+        """
+        while (oldest := next(iter(self._busy), None)) is not None and now >= self._busy[oldest].until:
+            self._drop(oldest)
+        while (oldest := next(iter(self._kept), None)) is not None:
             crowded = len(self._busy) + len(self._kept) + room_for > self._most or self._bytes > self._bytes_most
             if not crowded and now < self._kept[oldest].until:
-                return
+                break
             self._drop(oldest)
+        self._due = now + _TIDY_SECONDS
 
     def _drop(self, key: SlotKey) -> None:
         self._busy.pop(key, None)
@@ -138,7 +154,7 @@ class MemoryQuotas:
     def __init__(self, quota: Quota, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._quota = quota
         self._most = limits.callers
-        self._buckets: dict[str, Buckets] = {}
+        self._buckets: OrderedDict[str, Buckets] = OrderedDict()
 
     def spend(self, caller: str, cost: int, *, now: float) -> Allowed | RetryAfter:
         buckets = self._buckets.pop(caller, None) or self._quota.full(now)

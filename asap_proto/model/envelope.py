@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import field
 
 from ..errors import Fault
-from ..limits import ASAP_VERSION, ID_LENGTH
-from ._value import JsonObject, Value, length
+from ..limits import ASAP_VERSION
+from ._value import ID, JsonObject, Value, noun
 from .payloads import McpResourceData, McpToolResult, Payload, TaskResponse
 from .urn import URN
 
 __all__ = ["Envelope"]
 
-_ID = length(ID_LENGTH)
-
 #: Payload types that answer something, in the spelling for which every release insists on a correlation id.
 _ANSWERS = frozenset(kind.__name__ for kind in (TaskResponse, McpToolResult, McpResourceData))
 
 
-@frozen(eq=False, repr=False, weakref_slot=False, kw_only=True)
+@noun(kw_only=True)
 class Envelope(Value):
     """One message.
 
@@ -28,16 +28,19 @@ class Envelope(Value):
     `id` and `timestamp` are absent only where a peer left them out.
     """
 
-    id: str | None = field(default=None, validator=_ID)
-    asap_version: str = field(default=ASAP_VERSION, validator=_ID)
+    id: str | None = field(default=None, validator=ID)
+    asap_version: str = field(default=ASAP_VERSION, validator=ID)
     timestamp: datetime | None = None
     sender: str = field(validator=URN)
     recipient: str = field(validator=URN)
-    payload_type: str = field(validator=_ID)
+    payload_type: str = field(validator=ID)
     payload: Payload | JsonObject
-    correlation_id: str | None = field(default=None, validator=_ID)
-    trace_id: str | None = field(default=None, validator=_ID)
+    correlation_id: str | None = field(default=None, validator=ID)
+    trace_id: str | None = field(default=None, validator=ID)
     extensions: JsonObject | None = None
+
+    flaw_quick = "payload_type in answers"
+    flaw_names: ClassVar[Mapping[str, Any]] = {"answers": _ANSWERS}
 
     def flaw(self) -> Fault | None:
         if self.payload_type in _ANSWERS and not self.correlation_id:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from attrs import field, frozen
+from attrs import field
 
-from ..limits import ASAP_VERSION, ID_LENGTH
-from ._value import SOME, JsonObject, Rule, Value, length
+from ..limits import ASAP_VERSION
+from ._value import ID, SOME, JsonObject, Rule, Value, noun
 from .urn import URN
 
 __all__ = ["AUTH_SCHEMES", "Agent", "AuthScheme", "Capabilities", "Endpoints", "Manifest", "Skill"]
@@ -36,17 +36,17 @@ def _check_schemes(schemes: tuple[str, ...]) -> str | None:
     return f"names {odd[0][:40]!r}; expected {' or '.join(sorted(AUTH_SCHEMES))}" if odd else None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class Skill(Value):
     """One thing an agent can do; the schemas are JSON Schema."""
 
-    id: str = field(validator=length(ID_LENGTH))
+    id: str = field(validator=ID)
     description: str
     input_schema: JsonObject | None = None
     output_schema: JsonObject | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class Capabilities(Value):
     """All an agent can do."""
 
@@ -57,7 +57,7 @@ class Capabilities(Value):
     mcp_tools: tuple[str, ...] = ()
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class Endpoints(Value):
     """Where an agent listens."""
 
@@ -65,7 +65,7 @@ class Endpoints(Value):
     events: str | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class AuthScheme(Value):
     """How callers say who they are."""
 
@@ -73,7 +73,7 @@ class AuthScheme(Value):
     oauth2: JsonObject | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class Manifest(Value):
     """What an agent publishes at ``/.well-known/asap/manifest.json``."""
 
@@ -87,7 +87,7 @@ class Manifest(Value):
     signature: str | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class Agent(Value):
     """An agent as others know it."""
 

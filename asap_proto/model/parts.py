@@ -6,9 +6,9 @@ import binascii
 import re
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import field
 
-from ._value import JsonObject, Rule, Value
+from ._value import JsonObject, Rule, Value, noun
 
 __all__ = ["PARTS", "DataPart", "FilePart", "Part", "ResourcePart", "TemplatePart", "TextPart"]
 
@@ -35,7 +35,7 @@ def _check_base64(text: str) -> str | None:
     return None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TextPart(Value):
     """Words."""
 
@@ -43,7 +43,7 @@ class TextPart(Value):
     content: str
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class DataPart(Value):
     """A JSON object, and where its schema is."""
 
@@ -52,7 +52,7 @@ class DataPart(Value):
     schema_uri: str | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class FilePart(Value):
     """A file: where it is, what it is, and perhaps its bytes in base64."""
 
@@ -64,7 +64,7 @@ class FilePart(Value):
     )
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class ResourcePart(Value):
     """Something to be fetched through MCP."""
 
@@ -72,7 +72,7 @@ class ResourcePart(Value):
     resource_uri: str
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TemplatePart(Value):
     """A text with gaps, and what goes into them."""
 

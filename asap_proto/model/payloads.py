@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from ..errors import Fault
-from ..limits import ID_LENGTH
-from ._value import JsonObject, Value, length
+from ._value import ID, JsonObject, Value, noun
 from .status import MessageRole, TaskStatus, UpdateType
 
 __all__ = [
@@ -32,36 +31,34 @@ __all__ = [
     "payload_name",
 ]
 
-_ID = length(ID_LENGTH)
 
-
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TaskRequest(Value):
     """Do this."""
 
-    conversation_id: str = field(validator=_ID)
-    skill_id: str = field(validator=_ID)
+    conversation_id: str = field(validator=ID)
+    skill_id: str = field(validator=ID)
     input: JsonObject
-    parent_task_id: str | None = field(default=None, validator=_ID)
+    parent_task_id: str | None = field(default=None, validator=ID)
     config: JsonObject | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TaskResponse(Value):
     """This came of it."""
 
-    task_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
     status: TaskStatus
     result: JsonObject | None = None
     final_state: JsonObject | None = None
     metrics: JsonObject | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TaskUpdate(Value):
     """It has come this far; ``progress.percent``, where present, is a number from 0 to 100."""
 
-    task_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
     update_type: UpdateType
     status: TaskStatus
     progress: JsonObject | None = None
@@ -76,65 +73,65 @@ class TaskUpdate(Value):
         return None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class TaskCancel(Value):
     """Stop."""
 
-    task_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
     reason: str | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class MessageSend(Value):
     """Someone says something within a task; `parts` are ids."""
 
-    task_id: str = field(validator=_ID)
-    message_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
+    message_id: str = field(validator=ID)
     sender: str
     role: MessageRole
     parts: tuple[str, ...]
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class StateQuery(Value):
     """What did the task know, newest or at `version`?"""
 
-    task_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
     version: int | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class StateRestore(Value):
     """Go on from this snapshot."""
 
-    task_id: str = field(validator=_ID)
-    snapshot_id: str = field(validator=_ID)
+    task_id: str = field(validator=ID)
+    snapshot_id: str = field(validator=ID)
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class ArtifactNotify(Value):
     """Something was made."""
 
-    artifact_id: str = field(validator=_ID)
-    task_id: str = field(validator=_ID)
+    artifact_id: str = field(validator=ID)
+    task_id: str = field(validator=ID)
     name: str | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class McpToolCall(Value):
     """Call this MCP tool."""
 
-    request_id: str = field(validator=_ID)
-    tool_name: str = field(validator=_ID)
+    request_id: str = field(validator=ID)
+    tool_name: str = field(validator=ID)
     arguments: JsonObject
     mcp_context: JsonObject | None = None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class McpToolResult(Value):
     """The tool answered, or failed: exactly one of `result` and `error` is set, as `success` says."""
 
-    request_id: str = field(validator=_ID)
+    request_id: str = field(validator=ID)
     success: bool
     result: JsonObject | None = None
     error: str | None = None
@@ -147,14 +144,14 @@ class McpToolResult(Value):
         return None
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class McpResourceFetch(Value):
     """Fetch this MCP resource."""
 
     resource_uri: str
 
 
-@frozen(eq=False, repr=False, weakref_slot=False)
+@noun
 class McpResourceData(Value):
     """Here is the resource."""
 

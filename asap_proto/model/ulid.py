@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ..errors import InvalidValue
 
@@ -12,8 +13,11 @@ __all__ = ["EPOCH", "is_ulid", "make_ulid", "ulid_time"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
-_FORTY_BITS = (1 << 40) - 1
+_LETTERS = _ALPHABET.encode() * 8
+#: The lower and the upper halves of two groups of 40 bits, of four of 20, of eight of 10.
+_LOW_20, _HIGH_20 = (sum(half << at for at in range(0, 128, 64)) for half in (0xFFFFF, 0xFFFFF << 20))
+_LOW_10, _HIGH_10 = (sum(half << at for at in range(0, 128, 32)) for half in (0x3FF, 0x3FF << 10))
+_LOW_5, _HIGH_5 = (sum(half << at for at in range(0, 128, 16)) for half in (0x1F, 0x1F << 5))
 _matches = re.compile(rf"[0-7][{_ALPHABET}]{{25}}").fullmatch
 
 
@@ -23,13 +27,23 @@ def make_ulid(at: datetime, chance: int) -> str:
     millis = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
     if millis < 0 or not 0 <= chance < 1 << 80:
         raise InvalidValue("a ULID needs a time since 1970 and 80 bits of chance")
-    time = _PAIRS[millis >> 40] + _eight(millis & _FORTY_BITS)
-    return time + _eight(chance >> 40) + _eight(chance & _FORTY_BITS)
+    return _time_text(millis) + _text(chance)
 
 
-def _eight(bits: int) -> str:
-    # Spelt out, as two ids are made in each exchange: half the time of a loop.
-    return f"{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+@lru_cache(maxsize=8)  # a busy agent makes many ids in one millisecond
+def _time_text(millis: int) -> str:
+    return _text(millis)[-10:]
+
+
+def _text(bits: int) -> str:
+    """80 bits as 16 characters."""
+    # Each step halves the groups and moves the halves apart, until there are five bits in each byte. A table of
+    # pairs is no faster, and drives everything else out of the processor's cache.
+    bits = bits & 0xFF_FFFF_FFFF | bits >> 40 << 64
+    bits = bits & _LOW_20 | (bits & _HIGH_20) << 12
+    bits = bits & _LOW_10 | (bits & _HIGH_10) << 6
+    bits = bits & _LOW_5 | (bits & _HIGH_5) << 3
+    return bits.to_bytes(16, "big").translate(_LETTERS).decode("ascii")
 
 
 def is_ulid(text: str) -> bool:

@@ -26,11 +26,12 @@ from .commands import (
     Together,
     Transmit,
 )
-from .server import ServerRole
+from .server import TOLD, ServerRole
 from .steps import Steps, ask
 
 __all__ = [
     "ASAP_PATH",
+    "TOLD",
     "Admitted",
     "AnyCommand",
     "Authenticate",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
-
-from attrs import frozen
 
 from ..errors import (
     AsapError,
@@ -19,6 +18,7 @@ from ..errors import (
 from ..http import Headers, HttpResponse, RequestHead
 from ..limits import ASAP_VERSION, SUPPORTED_VERSIONS, Limits
 from ..model import Manifest
+from ..plain import plain
 from ..rules.identity import Identity
 from ..rules.quota import RetryAfter
 from ..sources import Sources
@@ -42,7 +42,7 @@ NoncePolicy = Literal["accept", "require", "ignore"]
 _JSON = {"content-type": "application/json"}
 
 
-@frozen
+@plain
 class Admitted:
     """A request whose body is worth reading: at most `most_bytes`, before and after undoing `encoding`."""
 
@@ -83,6 +83,7 @@ class Admission:
     ) -> None:
         self._sources = sources
         self._limits = limits
+        self._gauge = BodyGauge(limits.request_bytes, what="request")
         self._encodings = ("identity", *encodings)
         self._quota = quota
         self._manifest = manifest
@@ -97,23 +98,23 @@ class Admission:
         """
         headers: Headers = _JSON
         try:
-            gauge = BodyGauge(self._limits.request_bytes, what="request")
-            gauge.announce(head.headers.get("content-length"))
+            self._gauge.announce(head.headers.get("content-length"))
             if head.path != ASAP_PATH:
                 return (yield from self._other(head))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
             if offered := head.headers.get("asap-version"):
-                headers = {**_JSON, "asap-version": _agreed(offered)}
-            caller = yield from self._caller(head)
+                headers = _agreed(offered[:256])
+            caller = None if self._schemes is None else (yield from self._caller(head, self._schemes))
             quota_key = caller.urn if caller else head.peer
-            yield from self.spend(quota_key, 1)
-            encoding = head.headers.get("content-encoding", "identity").strip().lower() or "identity"
+            if self._quota:
+                yield from self.spend(quota_key, 1)
+            encoding = head.headers.get("content-encoding", "").strip().lower() or "identity"
             if encoding not in self._encodings:
                 raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
             yield from ask(Observe(Handled("other", error.code, 0.0)))
-            return _refused(head, error, headers)
+            return _as_asked(head, _refused(head, error, headers))
         return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers)
 
     def spend(self, caller: str, cost: int) -> Steps[None]:
@@ -125,29 +126,28 @@ class Admission:
             seconds = max(1, math.ceil(answer.seconds))
             raise RateLimited("too many requests", facts={"retry_after": seconds, "limit": answer.limit})
 
-    def _caller(self, head: RequestHead) -> Steps[Identity | None]:
-        if self._schemes is None:
-            return None
-        challenge = ", ".join(sorted(scheme.capitalize() for scheme in self._schemes))
+    def _caller(self, head: RequestHead, schemes: frozenset[str]) -> Steps[Identity]:
+        challenge = ", ".join(sorted(scheme.capitalize() for scheme in schemes))
         scheme, _, secret = head.headers.get("authorization", "").strip().partition(" ")
-        if scheme.lower() not in self._schemes or not secret.strip():
-            raise Unauthenticated("authentication is required", facts={"challenge": challenge})
-        caller = yield from ask(Authenticate(f"{scheme.lower()} {secret.strip()}"))
-        if caller is None:
-            raise Unauthenticated("these credentials are not valid", facts={"challenge": challenge})
-        return caller
+        words = "authentication is required"
+        if scheme.lower() in schemes and secret.strip():
+            caller = yield from ask(Authenticate(f"{scheme.lower()} {secret.strip()}"))
+            if caller is not None:
+                return caller
+            words = "these credentials are not valid"
+        # Whoever guesses at tokens spends too, by its address.
+        yield from self.spend(head.peer, 1)
+        raise Unauthenticated(words, facts={"challenge": challenge})
 
     def _other(self, head: RequestHead) -> Steps[HttpResponse]:
         if head.path == ASAP_PATH + "/":
-            return HttpResponse(307, {"location": ASAP_PATH})
+            # Relative to where we were asked: we do not know what we are mounted under.
+            return HttpResponse(307, {"location": ".." + ASAP_PATH})
         if head.path not in _READABLE:
             raise NoRoute("no such path")
         if head.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("this path is for reading")
-        response = yield from self._read(head)
-        if head.method == "HEAD":
-            return HttpResponse(response.status, {**response.headers, "content-length": str(len(response.body))})
-        return response
+        return _as_asked(head, (yield from self._read(head)))
 
     def _read(self, head: RequestHead) -> Steps[HttpResponse]:
         if head.path == MANIFEST_PATH:
@@ -179,6 +179,13 @@ class Admission:
         return json_response(200, self._document, headers)
 
 
+def _as_asked(head: RequestHead, response: HttpResponse) -> HttpResponse:
+    """The response; to HEAD without its body, which not every server leaves out by itself."""
+    if head.method != "HEAD" or response.status == 304:
+        return response
+    return HttpResponse(response.status, {**response.headers, "content-length": str(len(response.body))})
+
+
 def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
     if head.path == ASAP_PATH and not isinstance(error, MethodNotAllowed):
         return refusal(error, headers)
@@ -188,12 +195,11 @@ def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpRespo
     return json_response(error.kind.http_status, dump({"detail": words}), {**headers, **allow})
 
 
-def _agreed(offered: str) -> str:
-    """The newest version that both speak (WIRE 18); raises `VersionMismatch`."""
-    theirs = {version.strip() for version in offered[:256].split(",")}
+@lru_cache(maxsize=64)  # a peer offers the same with each request
+def _agreed(offered: str) -> Headers:
+    """Headers that name the newest version that both speak (WIRE 18); raises `VersionMismatch`."""
+    theirs = {version.strip() for version in offered.split(",")}
     for version in SUPPORTED_VERSIONS:
         if version in theirs:
-            return version
-    raise VersionMismatch(
-        "no version in common", facts={"requested": offered[:64], "supported": list(SUPPORTED_VERSIONS)}
-    )
+            return {**_JSON, "asap-version": version}
+    raise VersionMismatch("no version in common", facts={"supported": list(SUPPORTED_VERSIONS)})

@@ -14,6 +14,7 @@ from ..errors import (
     BodyTooLarge,
     CircuitOpen,
     InvalidRequest,
+    InvalidValue,
     MalformedReply,
     Overloaded,
     PeerRefused,
@@ -22,7 +23,7 @@ from ..errors import (
     RateLimited,
 )
 from ..http import HttpRequest, HttpResponse, TransportFailure
-from ..limits import MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
+from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
 from ..model import Envelope, Manifest, Payload, TaskRequest, agent_urn, payload_name
 from ..rules.breaker import Breaker
 from ..rules.freshness import NONCE_EXTENSION
@@ -31,9 +32,9 @@ from ..rules.pairing import check_pair
 from ..rules.retry import RetryRule
 from ..sources import Sources
 from ..wire import jsonrpc
-from ..wire.converter import encode
 from ..wire.json import dump, load
 from ..wire.manifests import MANIFEST_PATH, load_manifest
+from ..wire.nouns import encode
 from ..wire.replies import read_answer
 from .admission import ASAP_PATH
 from .commands import Job, Pause, Together, Transmit
@@ -81,6 +82,8 @@ class ClientRole:
             "asap-version": ", ".join(SUPPORTED_VERSIONS),
         }
         if token is not None:
+            if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+                raise InvalidValue("a token is visible ASCII text, without spaces or line ends around it")
             self._headers["authorization"] = f"Bearer {token}"
         self._count = 0
         self._takes_batches = True
@@ -125,7 +128,7 @@ class ClientRole:
 
         All tries carry one idempotency key, so that a peer that keeps slots runs the request once.
         """
-        key = idempotency_key or self.new_id()
+        key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
 
         def read(response: HttpResponse) -> Envelope:
             answer = load(response.body, depth=self._limits.json_depth)
@@ -195,9 +198,10 @@ class ClientRole:
         attempt = 0
         while True:
             attempt += 1
+            request = make()
             self._ask_breaker()
             try:
-                answer = yield from ask(Transmit(make(), self._timeout))
+                answer = yield from ask(Transmit(request, self._timeout))
                 result = read(self._whole(answer))
             except AsapError as error:
                 self._tell_breaker(error)
@@ -254,7 +258,10 @@ class ClientRole:
 
     def _post(self, document: Any, key: str | None) -> HttpRequest:
         headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}
-        return HttpRequest("POST", ASAP_PATH, headers, dump(document))
+        try:
+            return HttpRequest("POST", ASAP_PATH, headers, dump(document))
+        except TypeError as error:
+            raise InvalidValue(f"the envelope is no JSON: {error}") from None
 
     def _next_id(self) -> str:
         self._count += 1
@@ -293,3 +300,10 @@ def _one(envelope: Envelope, answer: Any, id: jsonrpc.RpcId) -> Envelope | AsapE
         return check_pair(envelope, read_answer(answer, id=id))
     except AsapError as error:
         return error
+
+
+def _checked_key(key: str) -> str:
+    """An idempotency key that may stand in a header too; raises `InvalidValue`."""
+    if not 0 < len(key) <= KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise InvalidValue(f"an idempotency key is 1 to {KEY_LENGTH} printable ASCII characters")
+    return key

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Generic, TypeVar
 
-from attrs import frozen
-
 from ..http import HttpRequest, HttpResponse, TransportFailure
 from ..model import Envelope, Payload
+from ..plain import plain
 from ..rules.identity import Identity
 from ..rules.quota import Allowed, RetryAfter
 from ..rules.slot import Busy, Fresh, Kept, Reused, SlotAnswer
@@ -48,7 +47,7 @@ class Command(Generic[A]):
     answers: ClassVar[tuple[type, ...]]
 
 
-@frozen
+@plain
 class Transmit(Command["HttpResponse | TransportFailure"]):
     """Send this, and wait at most `timeout` seconds for the answer."""
 
@@ -57,7 +56,7 @@ class Transmit(Command["HttpResponse | TransportFailure"]):
     timeout: float
 
 
-@frozen
+@plain
 class Pause(Command[None]):
     """Wait."""
 
@@ -65,7 +64,7 @@ class Pause(Command[None]):
     seconds: float
 
 
-@frozen
+@plain
 class Authenticate(Command["Identity | None"]):
     """Whose credentials are these? ``authorization`` is the header's value."""
 
@@ -73,7 +72,7 @@ class Authenticate(Command["Identity | None"]):
     authorization: str
 
 
-@frozen
+@plain
 class Spend(Command["Allowed | RetryAfter"]):
     """May this caller ask so much now?"""
 
@@ -83,7 +82,7 @@ class Spend(Command["Allowed | RetryAfter"]):
     now: float
 
 
-@frozen
+@plain
 class ClaimNonce(Command[Claim]):
     """Is this nonce new? From now on it is not."""
 
@@ -94,7 +93,7 @@ class ClaimNonce(Command[Claim]):
     until: float
 
 
-@frozen
+@plain
 class OpenSlot(Command[SlotAnswer]):
     """Was this asked before? From now on it was."""
 
@@ -105,7 +104,7 @@ class OpenSlot(Command[SlotAnswer]):
     until: float
 
 
-@frozen
+@plain
 class KeepReply(Command[None]):
     """Remember this reply for a retry; none frees the slot, so that a retry runs."""
 
@@ -115,7 +114,7 @@ class KeepReply(Command[None]):
     until: float
 
 
-@frozen
+@plain
 class Job:
     """What a handler is given: the request, and where it stands in the chain of tasks."""
 
@@ -126,26 +125,26 @@ class Job:
     caller: Identity | None
 
 
-@frozen
+@plain
 class Returned:
     """The handler returned this."""
 
     value: Any
 
 
-@frozen
+@plain
 class Raised:
     """The handler raised this. No peer ever sees its text."""
 
     error: Exception
 
 
-@frozen
+@plain
 class TimedOut:
     """The handler took too long and was cut off."""
 
 
-@frozen
+@plain
 class Saturated:
     """No thread was free to run the handler in."""
 
@@ -153,7 +152,7 @@ class Saturated:
 Outcome = Returned | Raised | TimedOut | Saturated
 
 
-@frozen
+@plain
 class Invoke(Command[Outcome]):
     """Run the handler of this name: a skill's id for a task request, else the payload's dotted name."""
 
@@ -163,7 +162,7 @@ class Invoke(Command[Outcome]):
     timeout: float
 
 
-@frozen
+@plain
 class Together(Command["tuple[Any, ...]"]):
     """Perform these stories side by side, at most `most` at once; answer their results, or `AsapError`s."""
 
@@ -172,7 +171,7 @@ class Together(Command["tuple[Any, ...]"]):
     most: int
 
 
-@frozen
+@plain
 class Handled:
     """One request was dealt with, in so many seconds; `code` is the error's, nothing on success."""
 
@@ -181,7 +180,7 @@ class Handled:
     seconds: float
 
 
-@frozen
+@plain
 class Observe(Command[None]):
     """This happened; count it."""
 
@@ -189,14 +188,14 @@ class Observe(Command[None]):
     event: Handled
 
 
-@frozen
+@plain
 class ReadMetrics(Command[HttpResponse]):
     """What was counted, in the Prometheus text format."""
 
     answers = (HttpResponse,)
 
 
-@frozen
+@plain
 class ServerState:
     """How the server is: since when it runs (monotonic seconds), and what it is busy with."""
 
@@ -205,7 +204,7 @@ class ServerState:
     active: int
 
 
-@frozen
+@plain
 class ReadState(Command[ServerState]):
     """How are you?"""
 

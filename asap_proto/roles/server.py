@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
+from contextlib import suppress
+from copy import copy
+from hashlib import blake2b
 from typing import Any
-
-from attrs import frozen
 
 from ..errors import (
     AsapError,
@@ -30,15 +30,16 @@ from ..http import HttpResponse, RequestHead
 from ..limits import Limits
 from ..model import Envelope, Manifest, Payload, TaskRequest, TaskResponse, TaskStatus, payload_name
 from ..model._value import Value
+from ..plain import plain
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import check_sender
 from ..rules.nesting import depth_of
-from ..rules.slot import Busy, Kept, Reused
+from ..rules.slot import Busy, Fresh, Kept, SlotAnswer
 from ..sources import Sources
 from ..stores import SlotKey
 from ..wire import jsonrpc
-from ..wire.converter import decode_envelope, encode
 from ..wire.json import dump, load
+from ..wire.nouns import decode_envelope, encode, encode_reply, encode_result
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
 from .commands import (
     ClaimNonce,
@@ -54,18 +55,21 @@ from .commands import (
     Saturated,
     Together,
 )
-from .steps import Steps, ask
+from .steps import Steps, ask, told
 
-__all__ = ["ServerRole"]
+__all__ = ["TOLD", "ServerRole"]
 
 #: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
-_TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
+TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
+
+#: What the ids of tasks begin with, as every release writes them.
+_TASK = "task_"
 
 #: Where the envelope stands in a request.
 _ENVELOPE = "$.params.envelope"
 
 
-@frozen
+@plain
 class _Item:
     """What became of one request: the member to answer with, and where it failed, the error."""
 
@@ -119,14 +123,15 @@ class ServerRole:
         try:
             document = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
             batch = jsonrpc.split(document, most=self._limits.batch_items)
-            yield from self._admission.spend(admitted.quota_key, len(batch) - 1 if batch else 0)
+            if batch:
+                yield from self._admission.spend(admitted.quota_key, len(batch) - 1)
         except AsapError as error:
-            yield from ask(Observe(Handled("other", error.code, 0.0)))
+            yield Observe(Handled("other", error.code, 0.0))
             return refusal(error, admitted.headers)
         if batch is None:
-            item = yield from self._item(document, "$", admitted)
+            item = yield from self._item(document, "$", admitted, len(body))
             return self._single(item, admitted)
-        stories = tuple(self._item(frame, f"$[{index}]", admitted) for index, frame in enumerate(batch))
+        stories = tuple(self._item(frame, f"$[{index}]", admitted, len(body)) for index, frame in enumerate(batch))
         items = yield from ask(Together(stories, self._limits.batch_parallel))
         answers = [item.whole() for item in items if not item.silent]
         if not answers:
@@ -140,7 +145,7 @@ class ServerRole:
             return refusal(item.error, admitted.headers, id=item.id)
         return json_response(200, item.whole(), admitted.headers)
 
-    def _item(self, frame: Any, place: str, admitted: Admitted) -> Steps[_Item]:
+    def _item(self, frame: Any, place: str, admitted: Admitted, size: int) -> Steps[_Item]:
         """One request, told from its frame to its answer; a notification's is not sent."""
         started = self._sources.clock.elapsed()
         payload_type = "other"
@@ -155,7 +160,7 @@ class ServerRole:
         else:
             silent = "id" not in frame
             try:
-                envelope = decode_envelope(value)
+                envelope = decode_envelope(value, size=size)
                 name = self._handler_name(envelope)
                 payload_type = envelope.payload_type
                 member, error = yield from self._accept(envelope, name, key, admitted)
@@ -163,7 +168,7 @@ class ServerRole:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
         seconds = self._sources.clock.elapsed() - started
-        yield from ask(Observe(Handled(payload_type, error.code if error else None, seconds)))
+        yield Observe(Handled(payload_type, error.code if error else None, seconds))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
     def _handler_name(self, envelope: Envelope) -> str:
@@ -193,15 +198,16 @@ class ServerRole:
 
         slot = (admitted.caller.urn if admitted.caller else envelope.sender, key) if key else None
         if slot:
-            kept = yield from self._open(slot, envelope)
+            open_slot = self._open(slot, envelope)
+            kept = _reply_kept(told(open_slot, (yield open_slot)))
             if kept is not None:
-                return kept, None
+                return kept, jsonrpc.failed(kept)
         if nonce:
             yield from self._claim(envelope.sender, nonce, slot)
 
-        task_id = f"task_{self._sources.tokens.new_id(now)}"
+        task_id = f"{_TASK}{self._sources.tokens.new_id(now)}"
         job = Job(envelope.payload, envelope, task_id, depth, admitted.caller)  # type: ignore[arg-type]
-        outcome = yield from ask(Invoke(name, job, self._limits.handler_seconds))
+        outcome = yield from self._run(Invoke(name, job, self._limits.handler_seconds), slot)
         error: AsapError | None = None
         try:
             member = self._reply(job, outcome)
@@ -209,8 +215,19 @@ class ServerRole:
             error = found.under(_ENVELOPE)
             member = jsonrpc.failure(error)
         if slot:
-            yield from self._keep(slot, None if error and error.retryable else member)
+            yield self._keep(slot, None if error and error.retryable else member)
         return member, error
+
+    def _run(self, invoke: Invoke, slot: SlotKey | None) -> Steps[Outcome]:
+        try:
+            return told(invoke, (yield invoke))
+        except GeneratorExit:  # nobody is left to be asked; the slot ends at its time
+            raise
+        except BaseException:
+            # Cut off, perhaps by a server that shuts down: a retry is to run.
+            if slot:
+                yield self._keep(slot, None)
+            raise
 
     def _nonce(self, envelope: Envelope) -> str | None:
         if self._nonces == "ignore":
@@ -220,75 +237,79 @@ class ServerRole:
             raise InvalidNonce("a nonce is required", path="$.extensions.nonce")
         return nonce
 
-    def _open(self, slot: SlotKey, envelope: Envelope) -> Steps[bytes | None]:
-        """The kept reply, if this was asked before; nothing if it is to be run now."""
+    def _open(self, slot: SlotKey, envelope: Envelope) -> OpenSlot:
         now = self._sources.clock.elapsed()
         # A busy slot outlives its handler, so that a reply can still be kept; it ends even if none ever is.
         until = now + self._limits.handler_seconds + self._limits.slot_seconds
-        answer = yield from ask(OpenSlot(slot, _digest(envelope), now, until))
-        if isinstance(answer, Busy):
-            raise StillRunning("the same request is running", facts={"retry_after": 1})
-        if isinstance(answer, Reused):
-            raise KeyReused("this idempotency key stands for another request")
-        return answer.reply if isinstance(answer, Kept) else None
+        return OpenSlot(slot, _digest(envelope), now, until)
 
     def _claim(self, sender: str, nonce: str, slot: SlotKey | None) -> Steps[None]:
         now = self._sources.clock.elapsed()
-        claim = yield from ask(ClaimNonce(sender, nonce, now, now + self._limits.nonce_seconds))
+        claim_nonce = ClaimNonce(sender, nonce, now, now + self._limits.nonce_seconds)
+        claim = told(claim_nonce, (yield claim_nonce))
         if claim == "claimed":
             return
         if slot:
-            yield from self._keep(slot, None)
+            yield self._keep(slot, None)
         if claim == "full":
             raise Overloaded("too many nonces are remembered", facts={"retry_after": 1})
         raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
 
-    def _keep(self, slot: SlotKey, member: bytes | None) -> Steps[None]:
-        until = self._sources.clock.elapsed() + self._limits.slot_seconds
-        yield from ask(KeepReply(slot, member, until))
+    def _keep(self, slot: SlotKey, member: bytes | None) -> KeepReply:
+        return KeepReply(slot, member, self._sources.clock.elapsed() + self._limits.slot_seconds)
 
     def _reply(self, job: Job, outcome: Outcome) -> bytes:
         """The member to answer with; raises what the peer is told of a failure."""
         if isinstance(outcome, Saturated):
             raise Overloaded("every handler thread is busy", facts={"retry_after": 1})
         if isinstance(outcome, Raised):
-            raise outcome.error if isinstance(outcome.error, _TOLD) else HandlerFailed("the handler failed")
+            raise _told(outcome.error)
         if not isinstance(outcome, Returned):
             raise HandlerTimedOut(f"the handler ran longer than {self._limits.handler_seconds:g} s")
-        request, payload = job.envelope, _payload(job, outcome.value)
-        now = self._sources.clock.now()
-        made = self._sources.tokens.new_id(now)
-        reply = Envelope(
-            id=made,
-            asap_version=request.asap_version,
-            timestamp=now,
-            sender=self._manifest.id,
-            recipient=request.sender,
-            payload_type=payload_name(type(payload), like=request.payload_type),
-            payload=payload,
-            # A request without an id can't be named; the reply still has to answer something.
-            correlation_id=request.id or made,
-            trace_id=request.trace_id,
-        )
+        kind, payload = _payload(job, outcome.value)
+        # One ULID names the task and the envelope that answers it: to make one is dear, and one is unique enough.
+        made, now = job.task_id.removeprefix(_TASK), self._sources.clock.now()
         try:
-            return jsonrpc.success(encode(reply))
+            return jsonrpc.success(encode_reply(job.envelope, kind, payload, id=made, at=now, sender=self._manifest.id))
         except TypeError:
             raise HandlerFailed("the handler returned something that is no JSON") from None
 
 
-def _payload(job: Job, value: Any) -> Payload:
-    """What a handler returned, as the payload of the reply."""
+def _reply_kept(answer: SlotAnswer) -> bytes | None:
+    """The kept reply, if this was asked before; nothing if it is to be run now."""
+    if isinstance(answer, Fresh):
+        return None
+    if isinstance(answer, Kept):
+        return answer.reply
+    if isinstance(answer, Busy):
+        raise StillRunning("the same request is running", facts={"retry_after": 1})
+    raise KeyReused("this idempotency key stands for another request")
+
+
+def _told(error: Exception) -> AsapError:
+    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again."""
+    # What a peer reported to the handler (it has that peer's number) is about another request than ours.
+    if isinstance(error, TOLD) and "rpc_code" not in error.facts:
+        with suppress(TypeError):  # the facts are the handler's, and may be no JSON
+            jsonrpc.failure(error)
+            return copy(error)
+    return HandlerFailed("the handler failed")
+
+
+def _payload(job: Job, value: Any) -> tuple[type[Payload], dict[str, Any]]:
+    """What a handler returned, as the payload of the reply: its kind, and the plain object."""
     if isinstance(value, Value) and isinstance(value, Payload):
-        return value
+        return type(value), encode(value)
     if isinstance(job.payload, TaskRequest) and (value is None or isinstance(value, dict)):
-        return TaskResponse(job.task_id, TaskStatus.COMPLETED, value)
+        return TaskResponse, encode_result(job.task_id, value)
     if value is None and (task_id := getattr(job.payload, "task_id", None)) is not None:
-        return TaskResponse(task_id, getattr(job.payload, "status", TaskStatus.WORKING))
+        status = getattr(job.payload, "status", TaskStatus.WORKING)
+        return TaskResponse, encode(TaskResponse(task_id, status))
     raise HandlerFailed("the handler returned neither an object nor a payload")
 
 
 def _digest(envelope: Envelope) -> bytes:
     """What makes two requests the same: all but what a retry renews (its nonce and its time)."""
-    head = f"{envelope.id}\n{envelope.sender}\n{envelope.recipient}\n{envelope.payload_type}\n"
-    body = dump(encode(envelope.payload)) if isinstance(envelope.payload, Value) else dump(envelope.payload)
-    return hashlib.blake2b(head.encode() + body, digest_size=16).digest()
+    payload = encode(envelope.payload)  # type: ignore[arg-type]
+    told = dump([envelope.id, envelope.sender, envelope.recipient, envelope.payload_type, payload])
+    return blake2b(told, digest_size=16).digest()

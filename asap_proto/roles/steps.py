@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from .commands import AnyCommand, Command
 
-__all__ = ["Steps", "ask"]
+__all__ = ["Steps", "ask", "told"]
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -18,7 +18,11 @@ Steps = Generator[AnyCommand, Any, R]
 
 def ask(command: Command[A]) -> Steps[A]:
     """Asks, and checks that the answer is one: a front that answers anything else has a bug."""
-    answer: Any = yield cast(AnyCommand, command)
+    return told(command, (yield cast(AnyCommand, command)))
+
+
+def told(command: Command[A], answer: Any) -> A:
+    """The same, for a story that yields the command itself: what each exchange asks need not cost a generator."""
     if not isinstance(answer, command.answers):
         raise TypeError(f"{type(command).__name__} was answered with {type(answer).__name__}")
     return cast(A, answer)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from ..errors import InvalidValue
+from ..plain import plain
 
 __all__ = ["Allowed", "Buckets", "Quota", "Rate", "RetryAfter", "parse_quota"]
 
@@ -14,7 +13,7 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _rate = re.compile(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)s?\s*", re.ASCII).fullmatch
 
 
-@frozen
+@plain
 class Rate:
     """`count` requests in each `seconds`; as many may come at once."""
 
@@ -22,7 +21,7 @@ class Rate:
     seconds: int
 
 
-@frozen
+@plain
 class Quota:
     """All of these hold at once."""
 
@@ -53,7 +52,7 @@ class Quota:
         return Allowed(), Buckets(tuple(level - cost for level in levels), now)
 
 
-@frozen
+@plain
 class Buckets:
     """One caller's tokens, a level for each rate, as of `at`."""
 
@@ -61,12 +60,12 @@ class Buckets:
     at: float
 
 
-@frozen
+@plain
 class Allowed:
     """Go ahead."""
 
 
-@frozen
+@plain
 class RetryAfter:
     """Not before this many seconds; `limit` is the quota's text."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import evolve, frozen
+from ..plain import plain
 
 __all__ = ["Busy", "Fresh", "Kept", "Reused", "Slot", "SlotAnswer", "keep", "look"]
 
 
-@frozen
+@plain
 class Slot:
     """What is remembered of one request, until `until` (monotonic seconds)."""
 
@@ -24,24 +24,24 @@ class Slot:
     reply: bytes = b""
 
 
-@frozen
+@plain
 class Fresh:
     """Nobody asked this before: run it."""
 
 
-@frozen
+@plain
 class Busy:
     """It is running."""
 
 
-@frozen
+@plain
 class Kept:
     """It was answered so."""
 
     reply: bytes
 
 
-@frozen
+@plain
 class Reused:
     """The key stands for another request."""
 
@@ -60,4 +60,4 @@ def look(slot: Slot | None, *, digest: bytes, now: float) -> SlotAnswer:
 
 def keep(slot: Slot, reply: bytes, *, until: float) -> Slot:
     """The slot with its reply."""
-    return evolve(slot, state="kept", reply=reply, until=until)
+    return Slot(slot.digest, until, "kept", reply)

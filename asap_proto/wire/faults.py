@@ -14,7 +14,7 @@ from ..model._value import Value
 from .shapes import Shape, known_names, shapes, tag_of
 from .stamps import read_stamp
 
-__all__ = ["FAULTS_MOST", "explained", "step", "unknown_tag", "wrong"]
+__all__ = ["FAULTS_MOST", "every_fault", "explained", "step", "unknown_tag", "wrong"]
 
 #: Faults told of one value: a hostile document can't make the answer to it grow.
 FAULTS_MOST = 20
@@ -37,7 +37,8 @@ def step(path: str, key: str | int) -> str:
     """`path`, one step further; a key that is no plain name is quoted, and cut when long."""
     if isinstance(key, int):
         return f"{path}[{key}]"
-    return f"{path}.{key}" if key.isascii() and key.isidentifier() else f"{path}[{key[:64]!r}]"
+    plain = len(key) <= 64 and key.isascii() and key.isidentifier()
+    return f"{path}.{key}" if plain else f"{path}[{key[:64]!r}]"
 
 
 def wrong(path: str, expected: str, value: Any) -> Fault:
@@ -51,10 +52,15 @@ def unknown_tag(value: dict[str, Any], known: list[str]) -> Fault:
     return Fault("$.type", "union_tag_invalid", f"expected one of {', '.join(known)}")
 
 
+def every_fault(cls: type[Value], value: Any, *, lenient: bool = False) -> Iterator[Fault]:
+    """All that is wrong with `value` as a `cls`, without a bound: for documents of one's own."""
+    return _faults(cls, value, "$", lenient)
+
+
 def explained(cls: type[Value], value: Any, *, lenient: bool, error: type[AsapError]) -> AsapError:
     """The error that tells what is wrong with `value` as a `cls`."""
     found = []
-    for fault in _faults(cls, value, "$", lenient):
+    for fault in every_fault(cls, value, lenient=lenient):
         found.append(fault)
         if len(found) == FAULTS_MOST:
             break
@@ -69,8 +75,10 @@ def _faults(cls: type[Value], value: Any, path: str, lenient: bool) -> Iterator[
         yield wrong(path, "object", value)
         return
     if not lenient:
-        for key in value.keys() - known_names(cls):
-            yield Fault(step(path, key), "extra_forbidden", "is no field here")
+        known = known_names(cls)
+        for key in value:
+            if key not in known:
+                yield Fault(step(path, key), "extra_forbidden", "is no field here")
     if (tag := tag_of(cls)) and value.get("type") != tag:
         yield Fault(f"{path}.type", "literal_error" if "type" in value else "missing", f"expected {tag!r}")
     sound = True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
-from ..errors import AsapError, BatchTooLarge, Fault, InvalidRequest, MalformedEnvelope, UnknownMethod
+import orjson
+
+from ..errors import CATALOGUE, AsapError, BatchTooLarge, Fault, InvalidRequest, MalformedEnvelope, UnknownMethod
 from ..limits import ID_LENGTH, KEY_LENGTH
 from .faults import FAULTS_MOST, step, wrong
 from .json import dump
@@ -15,6 +18,7 @@ __all__ = [
     "answer",
     "check_call",
     "error_member",
+    "failed",
     "failure",
     "is_notification",
     "request",
@@ -72,13 +76,21 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
 
     Raises `InvalidRequest`, `MalformedEnvelope` or `UnknownMethod`, in the order that WIRE 2 gives.
     """
+    params: Any = None
     try:
-        params = frame["params"]
         # What every release sends; whatever else there is gets the long look.
-        plain = len(frame) == 4 and frame["id"].__class__ is str and len(frame["id"]) <= ID_LENGTH
-        if not (plain and frame["method"] == METHOD and frame["jsonrpc"] == "2.0" and params.__class__ is dict):
-            _check_frame(frame)
+        params, id = frame["params"], frame["id"]
+        plain = (
+            len(frame) == 4
+            and frame["jsonrpc"] == "2.0"
+            and frame["method"] == METHOD
+            and id.__class__ is str
+            and len(id) <= ID_LENGTH
+            and params.__class__ is dict
+        )
     except (KeyError, TypeError, IndexError):
+        plain = False
+    if not plain:
         params = _check_frame(frame)["params"]
     envelope, key = params.get("envelope"), params.get("idempotency_key")
     if envelope.__class__ is not dict:
@@ -97,7 +109,8 @@ def _check_frame(frame: Any) -> dict[str, Any]:
     """The same frame, if it is a call of our method."""
     if frame.__class__ is not dict:
         raise InvalidRequest("a request is an object", faults=[wrong("$", "object", frame)])
-    faults = [Fault(step("$", key), "extra_forbidden", "is no member of a request") for key in frame.keys() - _MEMBERS]
+    strange = islice((key for key in frame if key not in _MEMBERS), FAULTS_MOST)
+    faults = [Fault(step("$", key), "extra_forbidden", "is no member of a request") for key in strange]
     if frame.get("jsonrpc", "2.0") != "2.0":
         faults.append(Fault("$.jsonrpc", "literal_error", "expected '2.0'"))
     if "method" not in frame:
@@ -128,7 +141,7 @@ def request(envelope: dict[str, Any], *, id: RpcId, idempotency_key: str | None)
 
 def success(envelope: dict[str, Any]) -> bytes:
     """The ``result`` member of an answer, ready to be kept and sent under any id."""
-    return b'"result":{"envelope":' + dump(envelope) + b"}"
+    return b"".join((b'"result":{"envelope":', dump(envelope), b"}"))
 
 
 def error_member(error: AsapError) -> dict[str, Any]:
@@ -155,6 +168,14 @@ def failure(error: AsapError) -> bytes:
     return b'"error":' + dump(error_member(error))
 
 
+def failed(member: bytes) -> AsapError | None:
+    """The error that a member written by `failure` tells of; nothing for a result."""
+    if member.startswith(b'"result"'):
+        return None
+    data = orjson.loads(b"{" + member + b"}")["error"]["data"]
+    return CATALOGUE[data["code"]](data["error"], path=data["path"])
+
+
 def answer(member: bytes, id: RpcId) -> bytes:
     """A whole answer from its ``result`` or ``error`` member."""
-    return b'{"jsonrpc":"2.0",' + member + b',"id":' + dump(id) + b"}"
+    return b"".join((b'{"jsonrpc":"2.0",', member, b',"id":', orjson.dumps(id), b"}"))

@@ -6,8 +6,8 @@ import hashlib
 
 from ..errors import MalformedReply
 from ..model import Manifest
-from .converter import decode, encode
 from .json import dump, load
+from .nouns import decode, encode
 
 __all__ = ["MANIFEST_PATH", "dump_manifest", "etag", "load_manifest"]
 

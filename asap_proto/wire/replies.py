@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
-from ..errors import CATALOGUE, AsapError, Kind, MalformedReply, MispairedReply, RateLimited, RemoteFault
+from ..errors import (
+    CATALOGUE,
+    AsapError,
+    InvalidRequest,
+    Kind,
+    MalformedJson,
+    MalformedReply,
+    MispairedReply,
+    RateLimited,
+    RemoteFault,
+    SenderMismatch,
+    Unauthenticated,
+)
 from ..model import Envelope
-from .converter import decode_envelope
+from ..plain import plain
 from .faults import wrong
 from .jsonrpc import RpcId
+from .nouns import decode_envelope
 
 __all__ = ["ReplyFault", "read_answer", "read_error"]
 
@@ -23,7 +34,12 @@ _OURS = frozenset(code for code in CATALOGUE if code.startswith("asap:local/")) 
 }
 
 
-@frozen
+#: What peers mean that send no code of ours, as releases before 2.2 do for most errors (WIRE 10, 11).
+_BY_STATUS: Mapping[int, type[AsapError]] = {401: Unauthenticated, 403: SenderMismatch}
+_BY_NUMBER: Mapping[int, type[AsapError]] = {-32700: MalformedJson, -32600: InvalidRequest, 429: RateLimited}
+
+
+@plain
 class _Spoken:
     """The ``error`` object of an answer, as far as it is usable."""
 
@@ -70,7 +86,10 @@ def read_error(error: Any) -> AsapError:
     code = spoken.data.get("code")
     row = CATALOGUE.get(code) if code.__class__ is str and code not in _OURS else None
     if row is None:
-        row = RateLimited if spoken.number == 429 else ReplyFault
+        status = spoken.data.get("status_code")
+        row = _BY_STATUS.get(status) if status.__class__ is int else None
+    if row is None:
+        row = _BY_NUMBER.get(spoken.number, ReplyFault)
     facts: dict[str, Any] = {"rpc_code": spoken.number, "data": dict(spoken.data)}
     for name in ("retry_after", "retry_after_ms"):
         seconds = spoken.data.get(name)

@@ -14,10 +14,10 @@ from functools import cache
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
 import attrs
-from attrs import frozen
 
 from ..model import Capabilities, Envelope, Manifest
 from ..model._value import Rule, Value
+from ..plain import plain
 
 __all__ = ["MISSING", "Shape", "known_names", "once", "shapes", "tag_of"]
 
@@ -44,7 +44,7 @@ _SEALED: tuple[Sort, None] = ("sealed", None)
 _SORTS: Mapping[Any, Sort] = {str: "text", int: "integer", bool: "flag", datetime: "stamp"}
 
 
-@frozen
+@plain
 class Shape:
     """One field. `of` is the enum or the noun that it holds; `default` is `MISSING` where it is required."""
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from ..model.ulid import EPOCH
 
-__all__ = ["read_stamp"]
+__all__ = ["USUAL", "read_stamp"]
+
+#: Whether ``{v}`` looks as every release writes times, 2026-01-02T03:04:05.123456Z. Nothing else that
+#: `datetime.fromisoformat` takes has these characters in these places, so it alone can judge the rest.
+USUAL = "{v}.__class__ is str and len({v}) == 27 and {v}[4:20:3] == '--T::.' and {v}[26] == 'Z'"
 
 _calendar = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]{1,9}))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
 ).fullmatch
-_from_iso = datetime.fromisoformat
 _number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?").fullmatch
 
 #: Unix times above this many seconds (the year 2603) are milliseconds.
@@ -24,13 +27,6 @@ _SECONDS_MOST = 20_000_000_000
 def read_stamp(value: Any) -> datetime | None:
     """An aware time; nothing for what is no time. Naive texts are UTC, numbers are Unix times."""
     if value.__class__ is str:
-        # What every release sends, 2026-01-02T03:04:05.123456Z, without the cost of the expression: nothing
-        # else that fromisoformat takes has these characters in these places.
-        if len(value) == 27 and value[4:20:3] == "--T::." and value[26] == "Z":
-            try:
-                return _from_iso(value)
-            except ValueError:
-                return None
         return _from_text(value)
     return _from_number(value) if value.__class__ in (int, float) else None
 
@@ -45,7 +41,7 @@ def _from_text(text: str) -> datetime | None:
 
 def _iso(text: str) -> datetime | None:
     try:
-        return _from_iso(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
 

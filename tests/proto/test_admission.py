@@ -251,3 +251,16 @@ def test_the_health_that_newer_peers_read(ready, status, word):
 def test_a_refusal_without_a_challenge_names_bearer():
     """Whoever refuses a caller elsewhere need not know the schemes."""
     assert refusal(Unauthenticated("no")).headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("secret", ["", "Bearer guess"])
+def test_who_guesses_at_tokens_spends_too(secret):
+    """By its address, for there is no name to go by; when that is spent it is told so, and no more."""
+    steps = role(auth=("bearer",), quota=True).admit(head(authorization=secret))
+    command = asks(steps)
+    if secret:
+        assert isinstance(command, Authenticate)
+        command = asks(steps, None)
+    assert command == Spend("192.0.2.1", 1, command.now)
+    assert isinstance(asks(steps, RetryAfter(3.0, "1/minute")), Observe)
+    assert finish(steps).status == 429

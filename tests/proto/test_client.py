@@ -366,3 +366,10 @@ def test_a_batch_over_a_link():
     )
     assert [getattr(reply, "correlation_id", reply.__class__.__name__) for reply in replies] == ["a", "b", "NoHandler"]
     assert wire.run(wire.client.discover()) == echo_manifest()
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "\x7f", "ü"])
+def test_an_idempotency_key_is_fit_for_a_header(key):
+    """It travels in one too."""
+    with pytest.raises(InvalidValue, match="idempotency key"):
+        asks(client().send(letter(), idempotency_key=key))

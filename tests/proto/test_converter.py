@@ -3,8 +3,9 @@
 import pytest
 
 from asap_proto.errors import MalformedEnvelope
-from asap_proto.model import Part, TaskCancel, TextPart
+from asap_proto.model import Conversation, Part, TaskCancel, TextPart
 from asap_proto.wire.converter import converter
+from asap_testkit import NOW
 
 
 def test_cattrs_knows_the_nouns():
@@ -12,6 +13,12 @@ def test_cattrs_knows_the_nouns():
     assert converter.structure({"task_id": "t"}, TaskCancel) == TaskCancel("t")
     assert converter.structure([{"type": "text", "content": "x"}], list[Part]) == [TextPart("x")]
     assert converter.unstructure(TaskCancel("t")) == {"task_id": "t", "reason": None}
+
+
+def test_what_is_written_can_be_read_again():
+    """Arrays, times and enums are written as JSON has them."""
+    conversation = Conversation("c", ("urn:asap:agent:a",), NOW)
+    assert converter.structure(converter.unstructure(conversation), Conversation) == conversation
     with pytest.raises(MalformedEnvelope):
         converter.structure({"task_id": 5}, TaskCancel)
 

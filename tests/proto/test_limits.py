@@ -57,7 +57,18 @@ def ids(n):
 
 
 def keys(n):
-    return is_legal(jsonrpc.check_call, request_frame(key="k" * n))
+    taken = is_legal(jsonrpc.check_call, request_frame(key="k" * n))
+    client = ClientRole(ME, fixed_sources())
+    assert is_legal(lambda: asks(client.send(letter(), idempotency_key="k" * n))) == taken
+    return taken
+
+
+def settable_depth(n):
+    try:
+        Limits(json_depth=n)
+    except ValueError:
+        return False
+    return True
 
 
 def nonces(n):
@@ -175,6 +186,7 @@ BOUNDS = {
     "TASK_DEPTH": (task_depth, 10),
     "ID_LENGTH": (ids, 4096),
     "KEY_LENGTH": (keys, 256),
+    "JSON_DEPTH_MOST": (settable_depth, 240),
     "NONCE_LENGTH": (nonces, 256),
     "MANIFEST_TTL": (manifest_ttl, 299),
     "request_bytes": (request_bytes, 10 * 1024 * 1024),
@@ -223,3 +235,11 @@ def test_a_nonce_outlives_its_envelope():
     """As long as an envelope is fresh its nonce is remembered."""
     assert L.nonce_seconds > L.oldest_seconds + L.ahead_seconds
     assert Envelope.__attrs_attrs__.id.validator.schema == {"maxLength": limits.ID_LENGTH}
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Limits)])
+def test_no_limit_is_negative(name):
+    """Nor is it something that can't be compared, such as a NaN."""
+    for value in (-1, float("nan")):
+        with pytest.raises(ValueError, match=name):
+            Limits(**{name: value})

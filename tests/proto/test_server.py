@@ -36,6 +36,7 @@ from asap_proto.roles import (
 )
 from asap_proto.rules.quota import Allowed, RetryAfter
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
+from asap_proto.wire import jsonrpc
 from asap_testkit import CALLER, ME, PEER, asks, echo_manifest, finish, fixed_sources, request_frame
 
 NONCE = {"nonce": "n"}
@@ -515,3 +516,13 @@ def test_other_payloads_have_to_be_answered():
     answer = handled("mcp.tool_call", call, McpToolResult("r", True, {}))["result"]["envelope"]
     assert answer["payload_type"] == "mcp.tool_result"
     assert {StateQuery, TaskUpdate, McpToolCall, McpResourceFetch} <= set(PAYLOADS.values())
+
+
+def test_a_kept_failure_is_counted_as_a_failure():
+    """The retry that is answered with it fares no better than the first."""
+    member = jsonrpc.failure(HandlerFailed("no"))
+    steps = receive(request_frame(key="k"))
+    asks(steps)
+    response, event = end(steps, Kept(member))
+    assert event.code == "asap:execution/handler_failed"
+    assert member in response.body
