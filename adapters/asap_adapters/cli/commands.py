@@ -1,0 +1,152 @@
+"""Which commands there are, and what their help says; each is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Final, NamedTuple
+
+from cyclopts import App, CycloptsError, Parameter
+
+from .outcome import OK, USAGE, Stop
+
+__all__ = ["EXIT_CODES", "Json", "build", "run"]
+
+Json = Annotated[
+    bool, Parameter("--json", negative="", show_default=False, help="One JSON document on stdout and nothing else.")
+]
+
+EXIT_CODES: Final = """\
+Exit codes:
+  0    it is as asked
+  1    what was asked about failed: an invalid document, a task not completed
+  2    the command can't be carried out as given; see the message
+  3    the peer can't be reached, or will not hear us (token, limits, ...)
+  70   an error of asap's own; asap --traceback COMMAND ... shows where
+  130  interrupted (Ctrl-C)"""
+
+
+class _Command(NamedTuple):
+    name: str
+    summary: str
+    about: str
+    examples: tuple[str, ...]
+
+
+_COMMANDS: Final = (
+    _Command(
+        "demo",
+        "Let a coordinator and two agents work together on this machine, and show what happened.",
+        "The coordinator hands a text to the editor; the editor delegates the counting to the counter, "
+        "reports progress, and answers. Each step is written down where it arrives and checked against "
+        "what was sent: exit code 0 only if every one was seen, whole and in order.",
+        ("asap demo", "asap demo --runtime trio", "asap demo --runtime sync --json"),
+    ),
+    _Command(
+        "serve",
+        "Serve an agent of yours over HTTP.",
+        'Says its URL once it listens; with --json as one line, {"url": ..., "pid": ...}. Ctrl-C or '
+        "SIGTERM lets running requests end; exit code 0. Options left out are taken from the "
+        "environment. Each worker remembers nonces, kept replies and quotas for itself alone.",
+        (
+            "asap serve weather:agent",
+            "asap serve weather:agent --host 0.0.0.0 --port 8080 --workers 4",
+            "asap serve weather:agent --port 0 --json",
+            "ASAP_RATE_LIMIT='10/second;100/minute' asap serve weather:agent",
+        ),
+    ),
+    _Command(
+        "send",
+        "Hand a task to an agent, and print what came of it.",
+        "Prints the task's result, with --json the whole reply envelope. Exit code 1 if the task failed, "
+        "was cancelled or waits for input.",
+        (
+            'asap send http://127.0.0.1:8000 --skill echo --input \'{"message": "hi"}\'',
+            "asap send https://agents.example --skill sum --input @numbers.json --token @token.txt",
+            "jq -n '{n: 1}' | asap send http://127.0.0.1:8000 --skill echo --input - --json",
+        ),
+    ),
+    _Command(
+        "manifest",
+        "Show what an agent says of itself.",
+        "Unknown fields of newer peers are passed over.",
+        ("asap manifest http://127.0.0.1:8000", "asap manifest https://agents.example --json | jq .capabilities"),
+    ),
+    _Command(
+        "validate",
+        "Check envelopes, JSON-RPC requests and manifests: every fault, with its JSON path.",
+        "Where no sort is given, each document is taken for what it looks like. Neither clocks nor peers "
+        "are asked: an old timestamp is no fault.",
+        (
+            "asap validate request.json manifest.json",
+            "asap validate --as envelope - < envelope.json",
+            "asap validate --as TaskRequest payload.json --json",
+        ),
+    ),
+    _Command(
+        "schema",
+        "Show the JSON Schema of a noun of the protocol, or list them.",
+        "JSON Schema, draft 2020-12: a schema is JSON with or without --json.",
+        ("asap schema", "asap schema Envelope", "asap schema task.request", "asap schema --all --out schemas/"),
+    ),
+    _Command(
+        "bench",
+        "Measure this machine, as ratios to bare JSON work in the same run.",
+        "A ratio has a bound where the project promises one; exit code 1 if it is not held.",
+        ("asap bench", "asap bench --rounds 20 --json"),
+    ),
+)
+
+
+def build() -> App:
+    """The whole command line."""
+    app = App(
+        name="asap",
+        help="ASAP, the Async Simple Agent Protocol, on the command line.",
+        help_epilogue=f"{EXIT_CODES}\n\nasap COMMAND --help shows examples.",
+        help_format="plaintext",
+        version=_version,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for name, summary, about, examples in _COMMANDS:
+        shown = "\n".join(("Examples:", *(f"  {line}" for line in examples)))
+        app.command(
+            f"{__package__}.{name}:{name}",
+            name=name,
+            help=f"{summary}\n\n{about}",
+            help_epilogue=f"{shown}\n\n{EXIT_CODES}",
+        )
+    return app
+
+
+def run(words: list[str]) -> int:
+    """Runs what the words say; raises `Stop` for words that say nothing."""
+    app = build()
+    if words[:1] == ["serve"]:
+        _forget_empty_settings()
+    try:
+        answer = app(words)
+    except CycloptsError as error:
+        known = words[0] if words and words[0] in app else ""
+        wanted = " ".join(filter(None, ("asap", known, "--help")))
+        raise Stop(USAGE, str(error).strip(), remedy=f"See `{wanted}`.") from None
+    return answer if isinstance(answer, int) else OK
+
+
+def _forget_empty_settings() -> None:
+    """A setting left empty in the environment is none: that is how compose files leave one out."""
+    for name in [name for name, value in os.environ.items() if name.startswith("ASAP_") and not value]:
+        del os.environ[name]
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        number = metadata.version("asap-proto")
+    except metadata.PackageNotFoundError:
+        number = "(not installed)"
+    return f"asap-proto {number}, Python {sys.version.split()[0]}"

@@ -1,0 +1,60 @@
+"""The client that `send` and `manifest` talk through."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from asap_proto.errors import Misuse
+from asap_proto.rules.retry import RetryRule
+
+from .fronts import front
+from .inputs import read_text
+from .outcome import USAGE, Stop
+
+__all__ = ["SENDER", "AllowHttp", "Timeout", "Token", "Tries", "connect"]
+
+#: Who speaks, unless told otherwise.
+SENDER = "urn:asap:agent:cli"
+
+Token = Annotated[
+    str | None, Parameter(allow_leading_hyphen=True, help="Bearer token, @file or -; a file keeps it out of `ps`.")
+]
+Timeout = Annotated[
+    float, Parameter(help="Seconds to wait for an answer, for each try.", validator=validators.Number(gt=0))
+]
+Tries = Annotated[
+    int, Parameter(help="How often to try a peer that can't answer now.", validator=validators.Number(gte=1))
+]
+AllowHttp = Annotated[bool, Parameter(negative="", show_default=False, help="Allow clear text beyond this machine.")]
+
+
+def connect(
+    url: str,
+    *,
+    sender: str = SENDER,
+    recipient: str | None = None,
+    token: str | None,
+    timeout: float,
+    tries: int,
+    allow_http: bool,
+) -> Any:
+    """A client of the sync front, which every other front's extra covers; raises `Stop`."""
+    try:
+        return front("sync").Client(
+            url,
+            me=sender,
+            peer=recipient,
+            token=read_text(token) if token is not None else None,
+            timeout=timeout,
+            retry=RetryRule(attempts=tries),
+            allow_http=allow_http,
+        )
+    except Misuse as error:
+        remedy = error.kind.remedy
+        if "not encrypted" in error.message:
+            raise Stop(
+                USAGE, f"{url} is not encrypted", remedy="Use https, or --allow-http if you must.", code=error.code
+            ) from None
+        raise Stop(USAGE, error.message, remedy=remedy, code=error.code) from None

@@ -1,0 +1,163 @@
+"""`asap serve`: an agent over HTTP. The one place that reads the environment."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import socket
+from typing import Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from asap_proto.errors import AsapError
+from asap_proto.rules.quota import parse_quota
+
+from .._shared.sockets import listen, url_of
+from .commands import Json
+from .fronts import Runtime, extra_missing, front
+from .outcome import FAILED, OK, USAGE, Stop
+from .output import print_json
+from .servers import hold, leave, serve_asyncio, serve_sync, serve_trio, set_up_logging
+from .targets import Plan, load_agent, runtime_for
+from .workers import supervise
+
+__all__ = ["serve"]
+
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_EVERYWHERE = ("0.0.0.0", "::")
+_SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "granian"}
+
+Port = Annotated[
+    int, Parameter(help="The port; 0 takes any that is free.", validator=validators.Number(gte=0, lte=65535))
+]
+Workers = Annotated[int, Parameter(help="How many processes.", validator=validators.Number(gte=1))]
+RateLimit = Annotated[
+    str | None, Parameter(env_var="ASAP_RATE_LIMIT", help="For each caller, such as '10/second;100/minute', or none.")
+]
+MaxRequestSize = Annotated[
+    int | None,
+    Parameter(env_var="ASAP_MAX_REQUEST_SIZE", help="Bytes of a request.", validator=validators.Number(gte=1)),
+]
+MaxThreads = Annotated[
+    int | None,
+    Parameter(env_var="ASAP_MAX_THREADS", help="Plain functions that run at once.", validator=validators.Number(gte=1)),
+]
+Debug = Annotated[
+    bool,
+    Parameter(
+        env_var="ASAP_DEBUG", negative="", show_default=False, help="Log all, and show where a module is broken."
+    ),
+]
+
+
+def serve(
+    target: Annotated[str, Parameter(help="module:agent, looked for in --app-dir and among what is installed.")],
+    /,
+    *,
+    host: Annotated[str, Parameter(help="The address to listen on; 0.0.0.0 is every IPv4 one.")] = "127.0.0.1",
+    port: Port = 8000,
+    runtime: Annotated[Runtime | None, Parameter(help="The front; the agent's own if not given.")] = None,
+    workers: Workers = 1,
+    url: Annotated[str | None, Parameter(help="Where others reach it, for its manifest.")] = None,
+    app_dir: Annotated[str, Parameter(help="Where to look for the module first.")] = ".",
+    rate_limit: RateLimit = None,
+    max_request_size: MaxRequestSize = None,
+    max_threads: MaxThreads = None,
+    log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
+    debug: Debug = False,
+    json: Json = False,
+) -> int:
+    """Serve an agent until Ctrl-C or SIGTERM, then let running requests end; exit code 0."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+    settings = _settings(rate_limit, url)
+    limits = {"request_bytes": max_request_size, "handler_threads": max_threads}
+    level = "debug" if debug else _level(log_level)
+    agent = load_agent(target, app_dir=app_dir, debug=debug)
+    chosen = runtime_for(agent, runtime, target)
+    _need_server(chosen)
+    listener = _bind(host, port, shared=chosen == "sync")
+    plan = Plan(
+        target=target,
+        app_dir=os.path.abspath(app_dir),
+        runtime=chosen,
+        url="" if host in _EVERYWHERE else url_of(listener),
+        settings=settings,
+        limits={name: value for name, value in limits.items() if value is not None},
+        log_level=level,
+        debug=debug,
+    )
+    set_up_logging(plan)
+    _run(plan, listener, workers, max_threads or agent.settings.limits.handler_threads, as_json=json)
+    return OK
+
+
+def _run(plan: Plan, listener: socket.socket, workers: int, threads: int, *, as_json: bool) -> None:
+    url = url_of(listener)
+
+    def announce() -> None:
+        if as_json:
+            print_json({"url": url, "pid": os.getpid()}, one_line=True)
+        else:
+            print(f"{plan.target} listens on {url} ({plan.runtime}, Ctrl-C stops it)", flush=True)
+
+    if plan.runtime == "sync":
+        serve_sync(plan, listener, workers, threads, announce)
+    elif workers > 1:
+        supervise(plan, listener, workers, announce)
+    elif plan.runtime == "trio":
+        serve_trio(plan, listener, announce)
+    else:
+        serve_asyncio(plan, listener, announce)
+
+
+def _settings(rate_limit: str | None, url: str | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if rate_limit:
+        settings["quota"] = None if rate_limit.lower() == "none" else rate_limit
+        if settings["quota"]:
+            _check_quota(rate_limit)
+    if url is not None:
+        settings["url"] = url.rstrip("/")
+    return settings
+
+
+def _check_quota(text: str) -> None:
+    try:
+        parse_quota(text)
+    except AsapError as error:
+        raise Stop(
+            USAGE,
+            f"--rate-limit or ASAP_RATE_LIMIT: {error.message}",
+            remedy="Join rates by semicolons: '10/second;100/minute'; none lifts the limit.",
+            code=error.code,
+        ) from None
+
+
+def _level(name: str) -> str:
+    if name.lower() not in _LEVELS:
+        remedy = f"Use one of {', '.join(_LEVELS)}."
+        raise Stop(USAGE, f"--log-level or ASAP_LOG_LEVEL: there is no level {name}", remedy=remedy)
+    return name.lower()
+
+
+def _need_server(runtime: Runtime) -> None:
+    front(runtime)
+    try:
+        importlib.import_module(_SERVERS[runtime])
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, runtime) from None
+
+
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A listening socket, or with `shared` one that holds the port for servers that bring their own."""
+    try:
+        return hold(host, port) if shared else listen(host, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        remedy = "Give --host an address of this machine: 127.0.0.1, ::1, or 0.0.0.0 for every one."
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            remedy = "Another --port may be free; --port 0 takes any that is."
+        raise Stop(FAILED, f"can't listen on {host} port {port}: {reason}", remedy=remedy) from None

@@ -1,0 +1,175 @@
+"""The production server of each runtime, on a socket that is bound already."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from .outcome import OK
+from .targets import Plan, load_app
+
+__all__ = ["GRACE_SECONDS", "hold", "leave", "obey", "serve_asyncio", "serve_sync", "serve_trio", "set_up_logging"]
+
+#: How long requests that run when a server is told to stop may go on.
+GRACE_SECONDS: Final = 10
+
+Ready = Callable[[], None]
+
+
+def leave(*_: object) -> None:
+    """What a signal does before a server listens to it, and after."""
+    raise SystemExit(OK)
+
+
+def set_up_logging(plan: Plan) -> None:
+    """Logs go to stderr: stdout is for what was asked."""
+    logging.basicConfig(
+        level=plan.log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    if not plan.debug:
+        for chatty in ("uvicorn", "hypercorn", "httpx", "httpcore", "_granian", "granian"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def serve_asyncio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
+    """Uvicorn, until it is told to stop."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            ready()
+
+    config = uvicorn.Config(
+        load_app(plan),
+        log_config=None,
+        access_log=plan.debug,
+        lifespan="on",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    Server(config).run(sockets=[listener])
+
+
+def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
+    """Hypercorn's trio worker, until it is told to stop."""
+    import trio
+    from hypercorn.config import Config
+    from hypercorn.trio import serve
+
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.accesslog = logging.getLogger("hypercorn.access") if plan.debug else None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.include_server_header = False
+    config.graceful_timeout = GRACE_SECONDS
+    app = load_app(plan)
+
+    async def main() -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+
+            async def told() -> None:
+                async for _ in signals:
+                    return
+
+            run = functools.partial(serve, app, config, shutdown_trigger=told, mode="asgi")
+            async with trio.open_nursery() as nursery:
+                await nursery.start(run)
+                ready()
+
+    trio.run(main)
+
+
+def hold(host: str, port: int) -> socket.socket:
+    """A port of ours, on which nobody listens yet, and which our own server may then take."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host, port))
+        # Only now: before, it would have let us share the port of a server that runs already.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except BaseException:
+        holder.close()
+        raise
+    return holder
+
+
+def serve_sync(plan: Plan, reserved: socket.socket, workers: int, threads: int, ready: Ready) -> None:
+    """Granian, with worker processes of its own, on the port that `reserved` holds and shares."""
+    from granian.constants import Interfaces
+    from granian.server import Server
+
+    host, port = reserved.getsockname()[:2]
+    # Its workers must not be forked from a process with threads.
+    multiprocessing.set_start_method("spawn", force=True)
+    server: Any = Server(
+        plan.target,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        # Some to spare: who asks for health, or must be told that all are busy, needs a thread too.
+        blocking_threads=threads + 4,
+        log_enabled=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+    )
+    over = threading.Event()
+    probe = threading.Thread(target=_when_healthy, args=(host, port, ready, over), daemon=True)
+    probe.start()
+    try:
+        server.serve(target_loader=functools.partial(_load_in_worker, plan), wrap_loader=False)
+    finally:
+        over.set()
+        probe.join()
+
+
+def obey() -> None:
+    """Makes this worker process end when its parent says so, or is gone, and for no other reason."""
+    # Ctrl-C reaches every process of the terminal: the parent hears it, and tells us in its own time. Granian's
+    # workers would hang if a second signal came while they handle the first.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _load_in_worker(plan: Plan) -> Any:
+    obey()
+    set_up_logging(plan)
+    return load_app(plan)
+
+
+def _when_healthy(host: str, port: int, ready: Ready, over: threading.Event) -> None:
+    """Calls `ready` once the server has answered: it does not say by itself that it listens."""
+    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while not over.wait(0.02):
+        connection = http.client.HTTPConnection(there, port, timeout=5)
+        try:
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                ready()
+                return
+        except OSError:
+            continue
+        finally:
+            connection.close()

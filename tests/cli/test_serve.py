@@ -1,0 +1,240 @@
+"""`asap serve`: real processes, real sockets, real signals."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+RUNTIMES = ["asyncio", "trio", "sync"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_and_stops(asap, serving, agent_module, runtime, number):
+    """What it says it listens on answers at once; a signal ends it with exit code 0."""
+    with serving(agent_module(runtime)) as running:
+        assert running.line == {"url": running.url, "pid": running.process.pid}
+        document = asap("manifest", running.url, "--json").document
+        assert document["endpoints"]["asap"] == f"{running.url}/asap"
+        result = asap("send", running.url, "--skill", "echo", "--input", '{"n": 1}').document
+        assert result == {"echoed": {"n": 1}}
+        ended = running.stop(number)
+    assert ended.exit_code == 0, ended.err
+    assert (ended.out, ended.err) == ("", "")
+
+
+def pid_of(asap, url):
+    return asap("send", url, "--skill", "pid").document["pid"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_workers(asap, serving, agent_module, runtime):
+    """Several workers are processes of their own; all of them end with the one that started them."""
+    with serving(agent_module(runtime), "--workers", "2") as running:
+        worker = pid_of(asap, running.url)
+        assert worker != running.process.pid
+        ended = running.stop()
+    assert ended.exit_code == 0, ended.err
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_ctrl_c_reaches_every_process(serving, agent_module, runtime):
+    """Ctrl-C is heard by the workers too, and still all end well."""
+    with serving(agent_module(runtime), "--workers", "2") as running:
+        ended = running.press_ctrl_c()
+    assert ended.exit_code == 0
+    assert (ended.out, ended.err) == ("", "")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_workers_do_not_outlive_their_parent(serving, agent_module, runtime):
+    """When the process that started them is killed, the workers end, and give the port back."""
+    with serving(agent_module(runtime), "--workers", "2") as running:
+        running.process.kill()
+        running.process.wait()
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        deadline = time.monotonic() + 30
+        while listens(address) and time.monotonic() < deadline:
+            pass
+        assert not listens(address)
+
+
+def listens(address):
+    try:
+        socket.create_connection(address, timeout=30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+def test_worker_that_dies_is_replaced(asap, serving, agent_module, runtime):
+    """A worker that is killed is told of, and replaced."""
+    with serving(agent_module(runtime), "--workers", "2") as running:
+        seen = {pid_of(asap, running.url)}
+        for worker in seen:
+            os.kill(worker, signal.SIGKILL)
+        line = running.process.stderr.readline()
+        assert "starting another" in line
+        # Both are gone, so that only new ones can answer.
+        deadline = time.monotonic() + 60
+        while pid_of(asap, running.url) in seen and time.monotonic() < deadline:
+            pass
+        assert pid_of(asap, running.url) not in seen
+        assert running.stop().exit_code == 0
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+def test_workers_that_can_not_start(asap, agent_module, tmp_path, runtime):
+    """An app that fails in each worker ends the whole, with exit code 1."""
+    agent_module(runtime)
+    source = (tmp_path / f"mine_{runtime}.py").read_text()
+    (tmp_path / f"mine_{runtime}.py").write_text(
+        source + "import multiprocessing\nassert multiprocessing.parent_process() is None\n"
+    )
+    ended = asap("serve", f"mine_{runtime}:agent", "--workers", "2", "--port", "0")
+    assert ended.exit_code == 1
+    assert "before it listened" in ended.err
+    assert "AssertionError" in ended.err
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_settings_from_the_environment(asap, serving, agent_module, runtime):
+    """The environment sets what the command line leaves out; settings left empty are none."""
+    env = {
+        "ASAP_RATE_LIMIT": "1/hour",
+        "ASAP_MAX_REQUEST_SIZE": "2000",
+        "ASAP_MAX_THREADS": "",
+        "ASAP_LOG_LEVEL": "ERROR",
+    }
+    with serving(agent_module(runtime), env=env) as running:
+        assert asap("send", running.url, "--skill", "echo").exit_code == 0
+        ended = asap("send", running.url, "--skill", "echo", "--json")
+        assert ended.exit_code == 3
+        assert ended.document["error"]["code"] == "asap:transport/rate_limited"
+    with serving(agent_module(runtime), "--rate-limit", "none", env=env) as running:
+        assert asap("send", running.url, "--skill", "echo").exit_code == 0
+        assert asap("send", running.url, "--skill", "echo").exit_code == 0
+        ended = asap(
+            "send", running.url, "--skill", "echo", "--input", f'{{"text": "{os.urandom(2000).hex()}"}}', "--json"
+        )
+        assert ended.exit_code == 3
+        assert ended.document["error"]["facts"]["status"] == 413
+
+
+def test_nobody_else_reads_the_environment(asap):
+    """Settings in the environment are for `serve` alone: nonsense there hurts no other command."""
+    nonsense = {"ASAP_RATE_LIMIT": "nonsense", "ASAP_MAX_REQUEST_SIZE": "big", "ASAP_DEBUG": "perhaps"}
+    assert asap("demo", env=nonsense).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"ASAP_RATE_LIMIT": "often"}, "'10/second;100/minute'"),
+        ({"ASAP_MAX_REQUEST_SIZE": "big"}, "ASAP_MAX_REQUEST_SIZE"),
+        ({"ASAP_DEBUG": "perhaps"}, "ASAP_DEBUG"),
+        ({"ASAP_LOG_LEVEL": "loud"}, "debug, info"),
+    ],
+)
+def test_settings_that_are_none(asap, agent_module, env, says):
+    """A setting that can't be used is named, with what could."""
+    ended = asap("serve", agent_module("asyncio"), "--port", "0", env=env)
+    assert ended.exit_code == 2
+    assert says in ended.err
+
+
+def test_url_for_the_manifest(asap, serving, agent_module):
+    """--url is what the manifest tells others."""
+    with serving(agent_module("asyncio"), "--url", "https://agents.example/") as running:
+        assert asap("manifest", running.url, "--json").document["endpoints"]["asap"] == "https://agents.example/asap"
+
+
+def test_logs(agent_module, serving, asap):
+    """--debug logs to stderr alone."""
+    with serving(agent_module("trio"), "--debug") as running:
+        assert asap("send", running.url, "--skill", "fail").exit_code == 1
+        ended = running.stop()
+    assert ended.out == ""
+    assert "ValueError: a secret" in ended.err
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_port_that_is_taken(asap, agent_module, runtime):
+    """A port that is taken is told, with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = asap("serve", agent_module(runtime), "--port", taken.getsockname()[1], "--json")
+    assert ended.exit_code == 1
+    assert "--port 0" in ended.document["error"]["remedy"]
+    assert "in use" in ended.err
+
+
+def test_port_of_another_of_ours(asap, serving, agent_module):
+    """Two agents never share a port without knowing, whatever their server allows."""
+    target = agent_module("sync")
+    with serving(target) as running:
+        ended = asap("serve", target, "--port", running.url.rpartition(":")[2])
+    assert ended.exit_code == 1
+    assert "in use" in ended.err
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_address_of_another_machine(asap, agent_module, host):
+    """An address that is not ours is told, with what to do."""
+    ended = asap("serve", agent_module("asyncio"), "--host", host, "--port", "0")
+    assert ended.exit_code == 1
+    assert "0.0.0.0" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "says"),
+    [
+        ("mine_asyncio", [], "module:agent"),
+        (":agent", [], "module:agent"),
+        ("nowhere:agent", [], "no module nowhere"),
+        ("mine_asyncio.inner:agent", [], "no module"),
+        ("mine_asyncio:agnet", [], "Its agents: mine_asyncio:agent."),
+        ("mine_asyncio:number", [], "of type int"),
+        ("mine_asyncio:app", [], "Name the agent itself"),
+        ("mine_asyncio:agent", ["--runtime", "sync"], "--runtime asyncio"),
+        ("mine_asyncio:agent", ["--runtime", "trio"], "--runtime asyncio"),
+        ("mine_sync:agent", ["--runtime", "trio"], "asap_adapters.trio.Agent"),
+        ("json:loads", [], "It has no agent"),
+        ("broken:agent", [], "ZeroDivisionError"),
+        ("lacking:agent", [], "No module named 'nowhere'"),
+        ("refused:agent", [], "Correct the value"),
+        ("mine_asyncio:agent", ["--workers", "0"], "--workers"),
+        ("mine_asyncio:agent", ["--port", "70000"], "--port"),
+    ],
+)
+def test_target_that_is_none(asap, agent_module, tmp_path, target, words, says):
+    """Whatever is wrong with the target, it is told with what to do, and without a traceback."""
+    agent_module("asyncio")
+    agent_module("sync")
+    (tmp_path / "broken.py").write_text("agent = 1 / 0\n")
+    (tmp_path / "lacking.py").write_text("import nowhere\n")
+    (tmp_path / "refused.py").write_text("from asap_adapters.sync import Agent\nagent = Agent('me')\n")
+    ended = asap("serve", target, *words)
+    assert ended.exit_code == 2
+    assert says in ended.err
+
+
+def test_debug_shows_where_a_module_is_broken(asap, tmp_path):
+    """--debug shows the traceback of the user's own module."""
+    (tmp_path / "broken.py").write_text("agent = 1 / 0\n")
+    ended = asap("serve", "broken:agent", "--debug")
+    assert ended.exit_code == 2
+    assert 'broken.py", line 1' in ended.err
+
+
+def test_app_dir(serving, asap, agent_module, tmp_path):
+    """--app-dir is where the module is looked for."""
+    target = agent_module("asyncio")
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "mine_asyncio.py").rename(tmp_path / "inner" / "mine_asyncio.py")
+    with serving(target, "--app-dir", "inner", "--workers", "2") as running:
+        assert asap("manifest", running.url).exit_code == 0
