@@ -23,13 +23,13 @@ __all__ = [
     "Limits",
 ]
 
-#: What every release writes into envelopes and manifests (WIRE 4, 18).
+#: What every release writes into envelopes and manifests (ASAP: envelope, versions).
 ASAP_VERSION: Final = "0.1"
 #: Transport versions spoken, newest first; negotiated by the ASAP-Version header (since 2.2).
 SUPPORTED_VERSIONS: Final = ("2.2", "2.1")
-#: Characters of an agent URN (WIRE 5).
+#: Characters of an agent URN (ASAP: agent URN).
 URN_LENGTH: Final = 256
-#: How many tasks a chain of subtasks may nest (WIRE 9).
+#: How many tasks a chain of subtasks may nest (ASAP: limits).
 TASK_DEPTH: Final = 10
 #: Characters of any id; the reference has no bound, its own tests go to 4,000.
 ID_LENGTH: Final = 4096
@@ -41,7 +41,7 @@ NONCE_LENGTH: Final = 256
 JSON_DEPTH_MOST: Final = 240
 #: Members of one gzip body: many tiny ones would make inflating slow out of all proportion to its size.
 GZIP_MEMBERS: Final = 100
-#: Seconds for which a manifest may be believed (WIRE 12).
+#: Seconds for which a manifest may be believed (ASAP: manifest).
 MANIFEST_TTL: Final = 300
 
 
@@ -49,21 +49,21 @@ MANIFEST_TTL: Final = 300
 class Limits:
     """What a deployment may turn. Sizes in bytes, times in seconds."""
 
-    #: A request body, both as sent and inflated; the reference's default since 0.3 (WIRE 9).
+    #: A request body, both as sent and inflated; the reference's default since 0.3 (ASAP: limits).
     request_bytes: int = 10 * 1024 * 1024
     #: A reply body that a client reads.
     reply_bytes: int = 10 * 1024 * 1024
     #: Levels of objects and arrays in one JSON text: well under the 254 that the encoder can write back.
     json_depth: int = 100
-    #: Items of one JSON-RPC batch (WIRE 18: 50 since 2.2).
+    #: Items of one JSON-RPC batch (ASAP: versions: 50 since 2.2).
     batch_items: int = 50
     #: Items of one batch that run at the same time.
     batch_parallel: int = 10
     #: Depth of a task that is accepted; lower it to keep chains short.
     task_depth: int = TASK_DEPTH
-    #: How old an envelope may be; exactly this age still passes (WIRE 9).
+    #: How old an envelope may be; exactly this age still passes (ASAP: limits).
     oldest_seconds: float = 300.0
-    #: How far ahead of our clock an envelope may be; exactly this still passes (WIRE 9).
+    #: How far ahead of our clock an envelope may be; exactly this still passes (ASAP: limits).
     ahead_seconds: float = 30.0
     #: How long a nonce is remembered: longer than any envelope that carries it stays fresh.
     nonce_seconds: float = 600.0
@@ -77,7 +77,7 @@ class Limits:
     slot_bytes: int = 64 * 1024 * 1024
     #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
     callers: int = 10_000
-    #: How long a handler may run; the protocol's default task timeout (WIRE, constants).
+    #: How long a handler may run; the protocol's default task timeout.
     handler_seconds: float = 600.0
     #: Plain functions that run at once; when all are busy a request is answered 503.
     handler_threads: int = 40

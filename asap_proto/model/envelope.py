@@ -1,4 +1,4 @@
-"""The envelope: who sends what to whom (WIRE 4)."""
+"""The envelope: who sends what to whom (ASAP: envelope)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent says of itself, and where it is found (WIRE 12)."""
+"""What an agent says of itself, and where it is found (ASAP: manifest)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _check_version(text: str) -> str | None:
     return None if _version(text) else "is no version (PEP 440); expected something like 1.2.3"
 
 
-#: Schemes that every release accepts in a manifest (WIRE 10); others are refused by old peers.
+#: Schemes that every release accepts in a manifest (ASAP: authentication); others are refused by old peers.
 AUTH_SCHEMES = frozenset({"basic", "bearer"})
 
 

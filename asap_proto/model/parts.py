@@ -1,4 +1,4 @@
-"""The five parts that messages and artifacts are made of, told apart by ``type`` (WIRE 7)."""
+"""The five parts that messages and artifacts are made of, told apart by ``type`` (ASAP: entities)."""
 
 from __future__ import annotations
 

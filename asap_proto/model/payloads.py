@@ -1,4 +1,4 @@
-"""The twelve payloads: what an envelope may carry (WIRE 6), and the names it goes by on the wire."""
+"""The twelve payloads: what an envelope may carry (ASAP: payloads), and the names it goes by on the wire."""
 
 from __future__ import annotations
 

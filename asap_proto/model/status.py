@@ -1,4 +1,4 @@
-"""The closed sets of words: where a task stands, who speaks in it, what an update tells (WIRE 7)."""
+"""The closed sets of words: where a task stands, who speaks in it, what an update tells (ASAP: entities)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The things agents work on together: conversations, tasks, messages, artifacts, snapshots (WIRE 7)."""
+"""The things agents work on together: conversations, tasks, messages, artifacts, snapshots (ASAP: entities)."""
 
 from __future__ import annotations
 

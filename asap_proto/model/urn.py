@@ -1,4 +1,4 @@
-"""Agent URNs: who speaks and who is spoken to (WIRE 5)."""
+"""Agent URNs: who speaks and who is spoken to (ASAP: agent URN)."""
 
 from __future__ import annotations
 

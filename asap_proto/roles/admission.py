@@ -94,7 +94,7 @@ class Admission:
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """What to do next: read the body, or answer at once.
 
-        The order is that of WIRE 2, but a caller is known before anything it wrote is parsed.
+        The order is that of ASAP: order of checks, but a caller is known before anything it wrote is parsed.
         """
         headers: Headers = _JSON
         try:
@@ -197,7 +197,7 @@ def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpRespo
 
 @lru_cache(maxsize=64)  # a peer offers the same with each request
 def _agreed(offered: str) -> Headers:
-    """Headers that name the newest version that both speak (WIRE 18); raises `VersionMismatch`."""
+    """Headers that name the newest version that both speak (ASAP: versions); raises `VersionMismatch`."""
     theirs = {version.strip() for version in offered.split(",")}
     for version in SUPPORTED_VERSIONS:
         if version in theirs:

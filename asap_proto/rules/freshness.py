@@ -1,4 +1,4 @@
-"""Whether an envelope was made just now, and how long its nonce must be remembered (WIRE 9)."""
+"""Whether an envelope was made just now, and how long its nonce must be remembered (ASAP: limits)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way a task may go: one table, every question derived from it (WIRE 8)."""
+"""Which way a task may go: one table, every question derived from it (ASAP: task lifecycle)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class RetryAfter:
 
 
 def parse_quota(text: str) -> Quota:
-    """A quota such as ``10/second;100/minute`` (WIRE 13); raises `InvalidValue`."""
+    """A quota such as ``10/second;100/minute`` (ASAP: rate limits); raises `InvalidValue`."""
     rates = []
     for piece in text.split(";"):
         match = _rate(piece)

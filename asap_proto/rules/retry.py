@@ -13,7 +13,7 @@ __all__ = ["RetryRule"]
 class RetryRule:
     """Up to `attempts` tries; the pause doubles from `base_seconds` to `most_seconds`, plus up to a tenth.
 
-    The defaults are the reference's since 0.5 (WIRE 15). A peer's Retry-After counts, but never beyond
+    The defaults are the reference's since 0.5 (ASAP: clients). A peer's Retry-After counts, but never beyond
     `most_seconds`: a hostile peer can't put us to sleep.
     """
 

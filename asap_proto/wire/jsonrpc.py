@@ -74,7 +74,7 @@ def is_notification(frame: Any) -> bool:
 def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
     """The envelope of a request, as it came, and the idempotency key that names a retry.
 
-    Raises `InvalidRequest`, `MalformedEnvelope` or `UnknownMethod`, in the order that WIRE 2 gives.
+    Raises `InvalidRequest`, `MalformedEnvelope` or `UnknownMethod`, in the order that ASAP: order of checks gives.
     """
     params: Any = None
     try:
@@ -159,7 +159,7 @@ def error_member(error: AsapError) -> dict[str, Any]:
     return {"code": number, "message": _MESSAGES.get(number, "Server error"), "data": data}
 
 
-#: Refusals of a caller say the status that HTTP would have, as every release does (WIRE 10).
+#: Refusals of a caller say the status that HTTP would have, as every release does (ASAP: authentication).
 _STATUS = {"asap:auth/unauthenticated": 401, "asap:auth/sender_mismatch": 403}
 
 

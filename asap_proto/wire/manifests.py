@@ -1,4 +1,4 @@
-"""Manifests on the wire (WIRE 12): written as 1.0.0 has them, read with whatever a newer peer adds."""
+"""Manifests on the wire (ASAP: manifest): written as 1.0.0 has them, read with whatever a newer peer adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client gets back: JSON-RPC answers, read as strictly as the peer's release allows (WIRE 15)."""
+"""What a client gets back: JSON-RPC answers, read as strictly as the peer's release allows (ASAP: clients)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OURS = frozenset(code for code in CATALOGUE if code.startswith("asap:local/")) 
 }
 
 
-#: What peers mean that send no code of ours, as releases before 2.2 do for most errors (WIRE 10, 11).
+#: What peers mean that send no code of ours, as releases before 2.2 do for most errors (ASAP: authentication, errors).
 _BY_STATUS: Mapping[int, type[AsapError]] = {401: Unauthenticated, 403: SenderMismatch}
 _BY_NUMBER: Mapping[int, type[AsapError]] = {-32700: MalformedJson, -32600: InvalidRequest, 429: RateLimited}
 

@@ -26,14 +26,14 @@ R = TypeVar("R")
 
 MISSING: Final = object()
 
-#: Fields that releases after 1.0 add: accepted where unknown fields are refused, and never sent (WIRE 18).
+#: Fields that releases after 1.0 add: accepted where unknown fields are refused, and never sent (ASAP: versions).
 ADDITIONS: Mapping[type[Value], frozenset[str]] = {
     Envelope: frozenset({"requires_ack"}),
     Manifest: frozenset({"supported_versions", "sla", "verification", "ttl_seconds"}),
     Capabilities: frozenset({"hardware", "inference"}),
 }
 
-#: Fields that we fill in when we make a noun, and that a peer may not leave out (WIRE 4).
+#: Fields that we fill in when we make a noun, and that a peer may not leave out (ASAP: envelope).
 _SPELT_OUT: Mapping[type[Value], frozenset[str]] = {Envelope: frozenset({"asap_version"})}
 
 Sort = Literal["text", "integer", "flag", "stamp", "choice", "object", "sealed", "texts", "noun", "nouns"]

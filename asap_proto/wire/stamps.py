@@ -1,4 +1,4 @@
-"""Timestamps as peers write them (WIRE 4): RFC 3339, and the looser forms every release has accepted."""
+"""Timestamps as peers write them (ASAP: envelope): RFC 3339, and the looser forms every release has accepted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Docstrings are written to be read in the source; this makes them reStructuredText for autodoc.
 
 One pair of backticks marks code, and a line `Parameters` opens a list of names.
-Notes on the peers we studied, such as (WIRE 4), are left out: what they point to is not published.
+Sources such as (ASAP: envelope) are left out: the page on the wire tells the protocol by the same topics.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 _code = re.compile(r"(?<![`:])`([^`]+)`(?!`)(\w*)")
-_note = re.compile(r"\s*\(WIRE[^)]*\)")
+_note = re.compile(r"\s*\(ASAP:[^)]*\)")
 _parameter = re.compile(r"    (\w+(?:, \w+)*): (.*)")
 
 

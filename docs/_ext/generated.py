@@ -73,7 +73,7 @@ def _numbers(source: str, *, indent: str) -> str:
 
 def _reason(comment: str) -> str:
     words = " ".join(line.strip().removeprefix("#:").strip() for line in comment.splitlines())
-    return re.sub(r"\s*\(WIRE[^)]*\)", "", words)  # notes on the peers we studied; not published
+    return re.sub(r"\s*\(ASAP:[^)]*\)", "", words)  # the source, which these pages are themselves
 
 
 def asked() -> str:

@@ -45,7 +45,7 @@ def test_each_setting_has_a_row_with_its_reason():
     """The limits page lists every field of Limits."""
     text = generated.settings()
     assert rows(text) == [field.name for field in attrs.fields(limits.Limits)]
-    assert "WIRE" not in text
+    assert "(ASAP:" not in text
     assert all(line.split("|")[3].strip() for line in text.splitlines())
 
 
@@ -110,7 +110,7 @@ def test_each_generated_table_is_shown_somewhere():
     ("line", "shown"),
     [
         ("Gives `Kept`, or `AsapError`s.", "Gives ``Kept``, or ``AsapError``\\ s."),
-        ("One message (WIRE 4).", "One message."),
+        ("One message (ASAP: envelope).", "One message."),
         ("``Kept`` and :class:`Kept` stay.", "``Kept`` and :class:`Kept` stay."),
     ],
 )

@@ -132,7 +132,7 @@ def test_real_answer_is_understood(row: Mapping[str, Any]) -> None:
 
 
 def expected(status: int, told: Mapping[str, Any]) -> str:
-    """What the answer says, by WIRE 15: an HTTP refusal, an error, or a reply."""
+    """What the answer says, by ASAP: clients: an HTTP refusal, an error, or a reply."""
     if not 200 <= status < 300:
         return "connection"
     return f"remote {told['error']['code']}" if "error" in told else "accepted"

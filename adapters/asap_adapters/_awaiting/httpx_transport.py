@@ -7,13 +7,13 @@ from typing import Protocol
 import anyio
 import httpx
 
-from asap_proto.errors import Misuse
+from asap_proto.errors import AsapError, Misuse
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.wire.body import BodyGauge
 
 from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
-from .._shared.inflate import inflater
+from .._shared.inflate import Inflater, inflater
 
 __all__ = ["HttpxTransport", "Transport"]
 
@@ -51,10 +51,27 @@ class HttpxTransport:
             headers = headers_of(response)
             gauge = BodyGauge(self._limits.reply_bytes, what="reply")
             body = inflater(headers.get("content-encoding", "identity"), gauge)
-            chunks = [body.feed(chunk) async for chunk in response.aiter_raw()]
+            chunks = await _read(response, body)
             body.finish()
             return HttpResponse(response.status_code, headers, b"".join(chunks))
 
     async def aclose(self) -> None:
         if not self._given:
             await self._client.aclose()
+
+
+async def _read(response: httpx.Response, body: Inflater) -> list[bytes]:
+    """The body as inflated; raises `BodyTooLarge` or `BadEncoding`."""
+    chunks: list[bytes] = []
+    refused: AsapError | None = None
+    # A loop that is left early leaves httpx's inner generators to the garbage collector; a cancelled read ends them.
+    with anyio.CancelScope() as enough:
+        async for chunk in response.aiter_raw():
+            try:
+                chunks.append(body.feed(chunk))
+            except AsapError as error:
+                refused = refused or error
+                enough.cancel()
+    if refused is not None:
+        raise refused
+    return chunks

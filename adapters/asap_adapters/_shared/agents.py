@@ -59,6 +59,7 @@ class Settings:
     description: str = ""
     url: str = ""
     peers: Mapping[str, str] = field(factory=dict)
+    tokens: Mapping[str, str] = field(factory=dict, repr=False)
     token_validator: Callable[[str], Any] | None = None
     quota: str | None = None
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
@@ -69,39 +70,41 @@ class Settings:
 
 
 class AgentOptions(TypedDict, total=False):
-    """What an agent may be told; see `BaseAgent`."""
+    """What an agent may be told, besides its URN."""
 
+    #: For the manifest; without it the last part of the URN.
     name: str
+    #: For the manifest; a version as PEP 440 has it.
     version: str
+    #: For the manifest.
     description: str
+    #: Where others reach it, for the manifest's endpoint.
     url: str
+    #: The base URLs of agents it delegates to or reports progress to, by URN.
     peers: Mapping[str, str]
+    #: The bearer tokens that it shows to `peers`, by URN.
+    tokens: Mapping[str, str]
+    #: Says which agent a bearer token stands for: a URN, an `Identity`, or None.
+    #: Given one, the agent asks every caller for a token.
     token_validator: Callable[[str], Any]
+    #: Such as ``10/second;100/minute``, for each caller.
     quota: str
+    #: Every size, time and count.
     limits: Limits
+    #: ``accept``, ``require`` or ``ignore``.
     nonces: NoncePolicy
+    #: Refuse envelopes addressed to another agent.
     check_recipient: bool
+    #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool
+    #: The clock and the tokens, for tests.
     sources: Sources
 
 
 class BaseAgent:
     """An agent without a colour: what it is, what it can do, whom it knows.
 
-    Parameters, all by name but the URN:
-        name, version, description: for the manifest; the version is one of PEP 440.
-        url: where others reach it, for the manifest's endpoint.
-        peers: the base URLs of agents it delegates to or reports progress to, by URN.
-        token_validator: says which agent a bearer token stands for: a URN, an `Identity`, or None.
-            Given one, the agent asks every caller for a token.
-        quota: such as ``10/second;100/minute``, for each caller.
-        limits: every size, time and count.
-        nonces: ``accept``, ``require`` or ``ignore``.
-        check_recipient: refuse envelopes addressed to another agent.
-        allow_http: let `peers` be reached in clear text beyond this machine.
-        sources: the clock and the tokens, for tests.
-
-    Raises `Misuse` for what can't be served.
+    The options are those of `AgentOptions`, each by name. Raises `Misuse` for what can't be served.
     """
 
     _plain_only = False
@@ -110,7 +113,8 @@ class BaseAgent:
         self.settings = _settings(urn, options)
         self.skills = Skills(plain_only=self._plain_only)
         # A version or a quota that can't be served is told here, not when the first peer asks.
-        Served.of(self)
+        self.manifest()
+        _quota(self.settings)
 
     def skill(
         self,
@@ -185,6 +189,10 @@ def _settings(urn: str, options: AgentOptions) -> Settings:
     return Settings(agent_urn(urn), **checked)
 
 
+def _quota(settings: Settings) -> Quota | None:
+    return parse_quota(settings.quota) if settings.quota else None
+
+
 @frozen
 class Served:
     """An agent as one app serves it: its role, its handlers, its memory, as of the moment it was made."""
@@ -200,7 +208,7 @@ class Served:
     @classmethod
     def of(cls, agent: BaseAgent) -> Served:
         own = agent.settings
-        quota = parse_quota(own.quota) if own.quota else None
+        quota = _quota(own)
         role = ServerRole(
             agent.manifest(),
             own.sources,

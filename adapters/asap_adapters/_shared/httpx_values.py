@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ssl
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
-from asap_proto.http import TransportFailure, fold
+from asap_proto.errors import Misuse
+from asap_proto.http import HttpRequest, TransportFailure, fold
 
 from .urls import shown
 
-__all__ = ["ACCEPT_ENCODING", "failure", "headers_of", "shared_tls"]
+__all__ = ["ACCEPT_ENCODING", "Place", "headers_of", "no_cookies", "shared_tls"]
 
 #: What we can undo within bounds ourselves; httpx would inflate without looking.
 ACCEPT_ENCODING = {"accept-encoding": "gzip, br"}
@@ -23,19 +26,46 @@ def shared_tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+class Place:
+    """Where a peer is, read once. A URL's user and password become a header, so that no log of httpx shows them."""
+
+    def __init__(self, base_url: str) -> None:
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL:
+            raise Misuse(f"{shown(base_url)!r} is no http or https URL") from None
+        self._auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
+        self._base = str(url.copy_with(userinfo=b"")).rstrip("/")
+
+    def request(self, request: HttpRequest, timeout: float) -> dict[str, Any]:
+        """The arguments of `httpx.Client.stream`."""
+        return {
+            "method": request.method,
+            "url": self._base + request.target,
+            "headers": {**request.headers, **ACCEPT_ENCODING},
+            "content": request.body or None,
+            "auth": None if "authorization" in request.headers else self._auth,
+            "timeout": timeout,
+            "follow_redirects": False,
+        }
+
+    def failure(self, error: Exception) -> TransportFailure:
+        """Why no answer came."""
+        if isinstance(error, httpx.ConnectError):
+            return TransportFailure("refused", f"{self._base} takes no connection")
+        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            return TransportFailure("timed_out", f"{self._base} did not answer in time")
+        return TransportFailure("broken", f"{self._base} broke off: {type(error).__name__}")
+
+
+def no_cookies() -> CookieJar:
+    """A jar that takes nothing: what one peer sets, no request carries, and no memory fills up."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
 def headers_of(response: httpx.Response) -> dict[str, str]:
     """The headers, with the coding in a form that can be looked up."""
     headers = fold(response.headers.raw)
     if coding := headers.get("content-encoding"):
         headers["content-encoding"] = coding.strip().lower()
     return headers
-
-
-def failure(error: httpx.HTTPError | TimeoutError, base_url: str) -> TransportFailure:
-    """Why no answer came; a URL's credentials stay out of it."""
-    place = shown(base_url)
-    if isinstance(error, httpx.ConnectError):
-        return TransportFailure("refused", f"{place} takes no connection")
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return TransportFailure("timed_out", f"{place} did not answer in time")
-    return TransportFailure("broken", f"{place} broke off: {type(error).__name__}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from asap_proto.errors import AsapError
-from asap_proto.roles import Invoke
+from asap_proto.roles import TOLD, Invoke
 
 __all__ = ["log_raised"]
 
@@ -14,7 +14,9 @@ log = logging.getLogger("asap_adapters.server")
 
 def log_raised(command: Invoke, error: Exception) -> None:
     """A handler raised: an `AsapError` says all in one line, anything else is a bug and keeps its trace."""
-    if isinstance(error, AsapError):
+    if isinstance(error, TOLD):
         log.info("handler %r: %s (task %s)", command.name, error.code, command.job.task_id)
+    elif isinstance(error, AsapError):
+        log.warning("handler %r: %s: %s (task %s)", command.name, error.code, error.message, command.job.task_id)
     else:
         log.error("handler %r failed (task %s)", command.name, command.job.task_id, exc_info=error)

@@ -1,4 +1,4 @@
-"""What a server counted, under the names that every release publishes (WIRE 16)."""
+"""What a server counted, under the names that every release publishes (ASAP: metrics)."""
 
 from __future__ import annotations
 

@@ -6,15 +6,20 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import attrs
-from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
+from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.errors import IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
 from asap_proto.errors import Fault, InvalidInput, Misuse
+from asap_proto.model import Payload
+from asap_proto.wire.faults import FAULTS_MOST, step
 from asap_proto.wire.stamps import read_stamp
 
 __all__ = ["Signature", "read_signature"]
@@ -50,13 +55,15 @@ class Signature:
         try:
             return _CONVERTER.structure(value, self.input_class)
         except BaseValidationError as error:
-            found = [_fault(line) for line in transform_error(error, path="$.payload.input", format_exception=_words)]
+            found = list(islice(_faults(error, "$.payload.input"), FAULTS_MOST))
             words = f"{found[0].path} {found[0].problem}"
             raise InvalidInput(f"the input does not fit: {words}", faults=found) from None
 
     def write(self, value: Any) -> Any:
-        """What the handler returned, as plain JSON values where it is an attrs instance."""
-        return _CONVERTER.unstructure(value) if attrs.has(type(value)) else value
+        """What the handler returned, as plain JSON values where it is an attrs instance, but no payload."""
+        if not attrs.has(type(value)) or isinstance(value, Payload):
+            return value
+        return _CONVERTER.unstructure(value)
 
 
 def read_signature(handler: Callable[..., Any], *, name: str) -> Signature:
@@ -100,7 +107,7 @@ def _hint_schema(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
         return dict(_TYPES[hint])
     if hint is types.NoneType:
         return {"type": "null"}
-    if origin in (types.UnionType, typing.Union):
+    if _is_union(hint):
         return {"anyOf": [_hint_schema(option, defs) for option in arguments]}
     if origin is typing.Literal:
         return {"enum": list(arguments)}
@@ -125,6 +132,10 @@ def _exact(*expected: type, words: str) -> Callable[[Any, Any], Any]:
         raise ValueError(f"expected {words}")
 
     return check
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
 
 
 def _is_array(hint: Any) -> bool:
@@ -162,10 +173,36 @@ def _strict() -> Converter:
         def structure(value: Any, _: Any) -> Any:
             if value.__class__ is not list:
                 raise ValueError("expected an array")
-            return make(converter.structure(inner, item) for inner in value)
+            made, errors = [], []
+            for index, inner in enumerate(value):
+                try:
+                    made.append(converter.structure(inner, item))
+                except (ValueError, BaseValidationError) as error:
+                    error.__notes__ = [IterableValidationNote("", index, item)]
+                    errors.append(error)
+            if errors:
+                raise IterableValidationError("", errors, hint)
+            return make(made)
 
         return structure
 
+    def structure_union(hint: Any) -> Callable[[Any, Any], Any]:
+        options = [option for option in typing.get_args(hint) if option is not types.NoneType]
+        optional = len(options) < len(typing.get_args(hint))
+
+        def structure(value: Any, _: Any) -> Any:
+            if value is None and optional:
+                return None
+            if len(options) == 1:
+                return converter.structure(value, options[0])
+            for option in options:
+                with suppress(ValueError, BaseValidationError):
+                    return converter.structure(value, option)
+            raise ValueError("fits none of its types")
+
+        return structure
+
+    converter.register_structure_hook_factory(_is_union, structure_union)
     converter.register_structure_hook_factory(attrs.has, structure_object)
     converter.register_structure_hook_factory(_is_array, structure_array)
     return converter
@@ -174,14 +211,21 @@ def _strict() -> Converter:
 _CONVERTER = _strict()
 
 
-def _words(error: BaseException, _: type | None) -> str:
+def _faults(error: BaseException, path: str) -> Iterator[Fault]:
+    if not isinstance(error, BaseValidationError):
+        yield Fault(path, "input", _words(error))
+        return
+    noted, bare = error.group_exceptions()  # type: ignore[attr-defined]
+    for inner, note in noted:
+        yield from _faults(inner, step(path, note.index if isinstance(note, IterableValidationNote) else note.name))
+    for inner in bare:
+        yield from _faults(inner, path)
+
+
+def _words(error: BaseException) -> str:
     if isinstance(error, KeyError):
         return "is required"
     if isinstance(error, ForbiddenExtraKeysError):
-        return f"has unknown fields: {', '.join(sorted(str(field)[:64] for field in error.extra_fields))}"
-    return str(error) if isinstance(error, ValueError) else "does not fit"
-
-
-def _fault(line: str) -> Fault:
-    problem, _, path = line.rpartition(" @ ")
-    return Fault(path, "input", problem)
+        names = sorted(field[:64] for field in error.extra_fields)[:FAULTS_MOST]
+        return f"has unknown fields: {', '.join(names)}"
+    return str(error)[:200] if isinstance(error, ValueError) else "does not fit"

@@ -22,6 +22,8 @@ def check_base_url(url: str, *, allow_http: bool = False) -> str:
         host, parts = None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
         raise Misuse(f"{shown(url)!r} is no http or https URL")
+    if parts.query or parts.fragment:
+        raise Misuse(f"{shown(url)} has a query or a fragment; a base URL has neither")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise Misuse(f"{shown(url)} is not encrypted; use https, or allow_http=True if you must")
     return url.rstrip("/")

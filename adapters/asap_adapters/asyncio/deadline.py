@@ -18,18 +18,25 @@ async def within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned 
     compute never wait, and are spared the 5 of 6 microseconds that a timer costs.
     """
     try:
-        first = running.send(None)
-    except StopIteration as finish:
-        return Returned(finish.value)
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return Returned(await _Begun(running, first))
-    except TimeoutError:
-        # A handler may raise the same of its own.
-        if limit.expired():
-            return TimedOut()
-        raise
+        try:
+            first = running.send(None)
+        except StopIteration as finish:
+            return Returned(finish.value)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return Returned(await _Begun(running, first))
+        except TimeoutError:
+            # A handler may raise the same of its own.
+            if limit.expired():
+                return TimedOut()
+            raise
+    except asyncio.CancelledError as cut:
+        # So may it await what somebody else cancelled: then it has failed, but nobody cancelled us.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("the handler awaited what was cancelled") from cut
 
 
 class _Begun:

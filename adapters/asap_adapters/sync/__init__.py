@@ -1,7 +1,9 @@
 """Agents and clients on plain threads."""
 
+from .._shared.agents import AgentOptions
+from .._shared.sources import SYSTEM
 from .agent import Agent, App, Task
 from .client import Client, HttpxTransport, Transport
 from .serving import serving
 
-__all__ = ["Agent", "App", "Client", "HttpxTransport", "Task", "Transport", "serving"]
+__all__ = ["SYSTEM", "Agent", "AgentOptions", "App", "Client", "HttpxTransport", "Task", "Transport", "serving"]

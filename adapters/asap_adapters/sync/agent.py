@@ -36,6 +36,7 @@ class Agent(BaseAgent):
                     self.peer_url(urn),
                     me=own.urn,
                     peer=urn,
+                    token=own.tokens.get(urn),
                     limits=own.limits,
                     allow_http=own.allow_http,
                     sources=own.sources,

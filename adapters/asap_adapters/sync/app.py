@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from asap_proto.errors import AsapError
+from asap_proto.errors import AsapError, BadEncoding
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.roles import Admitted
 from asap_proto.wire.body import BodyGauge
@@ -72,13 +72,16 @@ def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:
             break
         chunks.append(plain.feed(raw.feed(chunk)))
         left = None if left is None else left - len(chunk)
+    if left:
+        raise BadEncoding("the body is shorter than its Content-Length")
     plain.finish()
     return b"".join(chunks)
 
 
 def _announced(environ: dict[str, Any]) -> int | None:
     """How many bytes may be read: a server that does not mark the end of its input would wait for more."""
-    length = environ.get("CONTENT_LENGTH")
-    if length:
+    length = environ.get("CONTENT_LENGTH") or ""
+    # Some servers hand on whatever the header said; int() would take "1_0" and " +5".
+    if length.isascii() and length.isdecimal():
         return int(length)
     return None if environ.get("wsgi.input_terminated") or "HTTP_TRANSFER_ENCODING" in environ else 0

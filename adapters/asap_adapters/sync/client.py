@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -69,6 +70,7 @@ class Client:
             nonces=nonces,
             timeout=timeout,
         )
+        self._turn = threading.Lock()
         self._transport = transport or HttpxTransport(base_url, limits)
 
     def __enter__(self) -> Self:
@@ -133,7 +135,7 @@ class Client:
         return self._peer
 
     def _tell(self, steps: Steps[R]) -> R:
-        return drive(steps, self._perform)
+        return drive(steps, self._perform, self._turn)
 
     def _perform(self, command: AnyCommand) -> Any:
         match command:
@@ -142,7 +144,7 @@ class Client:
             case Pause():
                 return time.sleep(command.seconds)
             case Together():
-                return drive_together(command, self._perform)
+                return drive_together(command, self._perform, self._turn)
             case _:
                 raise TypeError(f"a client is never asked to {type(command).__name__}")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
+from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import ACCEPT_ENCODING, failure, headers_of, shared_tls
+from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
 from .._shared.inflate import inflater
 
 __all__ = ["HttpxTransport", "Transport"]
@@ -31,39 +34,78 @@ class HttpxTransport:
     """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open)."""
 
     def __init__(self, base_url: str, limits: Limits, client: httpx.Client | None = None) -> None:
-        self._base_url = base_url
+        self._place = Place(base_url)
         self._limits = limits
         self._given = client is not None
-        self._client = client or httpx.Client(verify=shared_tls(), trust_env=False)
+        self._deadline = _Deadline()
+        self._client = client or _client(self._deadline)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
+        if self._client.is_closed:
+            raise Misuse("this client is closed")
+        self._deadline.at = time.monotonic() + timeout
         try:
             return self._exchange(request, timeout)
-        except (httpx.HTTPError, TimeoutError) as error:
-            return failure(error, self._base_url)
+        except (httpx.HTTPError, OSError, UnicodeError) as error:
+            return self._place.failure(error)
 
     def _exchange(self, request: HttpRequest, timeout: float) -> HttpResponse:
-        over = time.monotonic() + timeout
-        with self._client.stream(
-            request.method,
-            self._base_url + request.target,
-            headers={**request.headers, **ACCEPT_ENCODING},
-            content=request.body or None,
-            timeout=timeout,
-            follow_redirects=False,
-        ) as response:
+        with self._client.stream(**self._place.request(request, timeout)) as response:
             headers = headers_of(response)
             gauge = BodyGauge(self._limits.reply_bytes, what="reply")
             body = inflater(headers.get("content-encoding", "identity"), gauge)
-            chunks = []
-            for chunk in response.iter_raw():
-                chunks.append(body.feed(chunk))
-                # httpx bounds each read; a peer that drips could make the whole last for ever.
-                if time.monotonic() > over:
-                    raise TimeoutError
+            chunks = [body.feed(chunk) for chunk in response.iter_raw()]
             body.finish()
             return HttpResponse(response.status_code, headers, b"".join(chunks))
 
     def close(self) -> None:
         if not self._given:
             self._client.close()
+
+
+class _Deadline(threading.local):
+    """When the exchange that this thread waits for has to be over."""
+
+    at = math.inf
+
+    def left(self) -> float:
+        """Seconds; raises `TimeoutError` when there are none."""
+        if (seconds := self.at - time.monotonic()) <= 0:
+            raise TimeoutError
+        return seconds
+
+
+class _Hurried:
+    """A network backend, or a stream of one, that waits no longer than the deadline.
+
+    httpx bounds each read; a peer that drips could make the whole exchange last for ever.
+    """
+
+    def __init__(self, inner: Any, deadline: _Deadline) -> None:
+        self._inner = inner
+        self._deadline = deadline
+
+    def connect_tcp(self, *given: Any, timeout: float | None = None, **named: Any) -> _Hurried:
+        return self._made(self._inner.connect_tcp(*given, timeout=self._deadline.left(), **named))
+
+    def start_tls(self, *given: Any, timeout: float | None = None, **named: Any) -> _Hurried:
+        return self._made(self._inner.start_tls(*given, timeout=self._deadline.left(), **named))
+
+    def read(self, most: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(most, timeout=self._deadline.left())  # type: ignore[no-any-return]
+
+    def write(self, data: bytes, timeout: float | None = None) -> None:
+        self._inner.write(data, timeout=self._deadline.left())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _made(self, stream: Any) -> _Hurried:
+        return _Hurried(stream, self._deadline)
+
+
+def _client(deadline: _Deadline) -> httpx.Client:
+    transport = httpx.HTTPTransport(verify=shared_tls(), trust_env=False)
+    # httpx has no public way to hand in a backend; a scenario notices should this one close.
+    transport._pool._network_backend = _Hurried(transport._pool._network_backend, deadline)  # type: ignore[assignment]
+    return httpx.Client(transport=transport, trust_env=False, cookies=no_cookies())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from .._shared.sockets import listen, url_of
@@ -18,11 +19,19 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
     from waitress.server import create_server  # of the extra `server`, without which the front stands too
 
     listener = listen(host, port)
-    server = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True)
+    server: Any = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True)
     running = threading.Thread(target=server.run, name="asap-serving")
     running.start()
     try:
         yield url_of(listener)
     finally:
-        server.close()
+        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(partial(_hang_up, server))
         running.join()
+
+
+def _hang_up(server: Any) -> None:
+    """Runs in the server's loop, which ends when nothing is open any more: once each answer is sent."""
+    for channel in server.active_channels.values():
+        channel.close_when_flushed = True
+    server.close()

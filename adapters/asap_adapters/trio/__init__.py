@@ -1,7 +1,20 @@
 """Agents and clients on trio."""
 
+from .._shared.agents import AgentOptions
+from .._shared.sources import SYSTEM
 from .agent import Agent, App, Task, ThreadTask
 from .client import Client, HttpxTransport, Transport
 from .serving import serving
 
-__all__ = ["Agent", "App", "Client", "HttpxTransport", "Task", "ThreadTask", "Transport", "serving"]
+__all__ = [
+    "SYSTEM",
+    "Agent",
+    "AgentOptions",
+    "App",
+    "Client",
+    "HttpxTransport",
+    "Task",
+    "ThreadTask",
+    "Transport",
+    "serving",
+]
