@@ -24,6 +24,7 @@ from asap_proto.rules.quota import Quota, parse_quota
 from asap_proto.sources import Sources
 from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots, NonceStore, QuotaStore, SlotStore
 
+from .clients import ClientOptions
 from .inflate import ENCODINGS
 from .metrics import Metrics
 from .skills import Handler, Skills
@@ -177,6 +178,17 @@ class BaseAgent:
             return self.settings.peers[urn]
         except KeyError:
             raise Misuse(f"where is {urn}? Give its base URL to the agent: peers={{{urn!r}: 'https://…'}}") from None
+
+    def client_options(self, urn: str) -> ClientOptions:
+        """How the agent speaks to one of `peers`."""
+        own = self.settings
+        return {
+            "peer": urn,
+            "token": own.tokens.get(urn),
+            "limits": own.limits,
+            "allow_http": own.allow_http,
+            "sources": own.sources,
+        }
 
 
 def _settings(urn: str, options: AgentOptions) -> Settings:

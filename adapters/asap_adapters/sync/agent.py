@@ -31,16 +31,7 @@ class Agent(BaseAgent):
         """The client for one of `peers`, kept open until `close`; raises `Misuse`."""
         with self._clients_lock:
             if urn not in self._clients:
-                own = self.settings
-                self._clients[urn] = Client(
-                    self.peer_url(urn),
-                    me=own.urn,
-                    peer=urn,
-                    token=own.tokens.get(urn),
-                    limits=own.limits,
-                    allow_http=own.allow_http,
-                    sources=own.sources,
-                )
+                self._clients[urn] = Client(self.peer_url(urn), me=self.settings.urn, **self.client_options(urn))
             return self._clients[urn]
 
     def close(self) -> None:

@@ -6,20 +6,15 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, TransportFailure
-from asap_proto.limits import Limits
 from asap_proto.model import Envelope, Manifest, TaskResponse
-from asap_proto.roles import AnyCommand, ClientRole, Job, Pause, Steps, Together, Transmit
-from asap_proto.rules.breaker import Breaker
-from asap_proto.rules.retry import RetryRule
-from asap_proto.sources import Sources
+from asap_proto.roles import AnyCommand, Job, Pause, Steps, Together, Transmit
 
-from .._shared.sources import SYSTEM
+from .._shared.clients import BaseClient, ClientOptions
 from .._shared.tasks import compose_progress, compose_request, response_of
-from .._shared.urls import check_base_url
 from .drive import drive, drive_together
 from .httpx_transport import HttpxTransport, Transport
 
@@ -28,50 +23,15 @@ __all__ = ["Client", "HttpxTransport", "Transport"]
 R = TypeVar("R")
 
 
-class Client:
-    """Talks to one peer, as the agent `me`.
-
-    Parameters:
-        url: the peer's base URL; https, or http on this machine (elsewhere only with `allow_http`).
-        me: the URN that envelopes are sent from.
-        peer: the peer's URN; without it the peer's manifest is asked, once.
-        token: sent as a bearer token.
-        timeout: seconds for each try; `retry` says how many tries, `breaker` when to stop trying.
-        transport: how to reach the peer, instead of httpx.
-
-    Every call raises `AsapError`: `RemoteFault` for what the peer did or reports, `Misuse` for our own.
-    """
+class Client(BaseClient):
+    """Talks to one peer, as the agent `me`; the options are those of `ClientOptions`."""
 
     def __init__(
-        self,
-        url: str,
-        *,
-        me: str,
-        peer: str | None = None,
-        token: str | None = None,
-        timeout: float = 60.0,
-        limits: Limits = Limits(),  # noqa: B008  (frozen)
-        retry: RetryRule = RetryRule(),  # noqa: B008  (frozen)
-        breaker: Breaker | None = None,
-        nonces: bool = True,
-        allow_http: bool = False,
-        transport: Transport | None = None,
-        sources: Sources = SYSTEM,
+        self, url: str, *, me: str, transport: Transport | None = None, **options: Unpack[ClientOptions]
     ) -> None:
-        base_url = check_base_url(url, allow_http=allow_http)
-        self._peer = peer
-        self._role = ClientRole(
-            me,
-            sources,
-            token=token,
-            limits=limits,
-            retry=retry,
-            breaker=breaker,
-            nonces=nonces,
-            timeout=timeout,
-        )
+        super().__init__(url, me, options)
         self._turn = threading.Lock()
-        self._transport = transport or HttpxTransport(base_url, limits)
+        self._transport = transport or HttpxTransport(self._base_url, self._limits)
 
     def __enter__(self) -> Self:
         return self
@@ -123,11 +83,6 @@ class Client:
     def manifest(self) -> Manifest:
         """What the peer publishes; asked again after five minutes."""
         return self._tell(self._role.discover())
-
-    @property
-    def role(self) -> ClientRole:
-        """The story teller, for those who compose envelopes themselves."""
-        return self._role
 
     def _peer_urn(self) -> str:
         if self._peer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +26,16 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
     try:
         yield url_of(listener)
     finally:
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(partial(_hang_up, server))
+        server.task_dispatcher.shutdown(timeout=math.inf)  # a thread can't be cut off
+        pulled = threading.Event()
+        server.trigger.pull_trigger(partial(_hang_up, server, pulled))
+        pulled.set()
         running.join()
 
 
-def _hang_up(server: Any) -> None:
+def _hang_up(server: Any, pulled: threading.Event) -> None:
     """Runs in the server's loop, which ends when nothing is open any more: once each answer is sent."""
+    pulled.wait()  # the trigger is closed below, and may be heard before it is wholly pulled
     for channel in server.active_channels.values():
         channel.close_when_flushed = True
     server.close()

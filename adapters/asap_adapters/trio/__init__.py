@@ -1,6 +1,7 @@
 """Agents and clients on trio."""
 
 from .._shared.agents import AgentOptions
+from .._shared.clients import ClientOptions
 from .._shared.sources import SYSTEM
 from .agent import Agent, App, Task, ThreadTask
 from .client import Client, HttpxTransport, Transport
@@ -12,6 +13,7 @@ __all__ = [
     "AgentOptions",
     "App",
     "Client",
+    "ClientOptions",
     "HttpxTransport",
     "Task",
     "ThreadTask",

@@ -1,0 +1,69 @@
+"""A client without a colour: whom it speaks to, and the role that tells its stories."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from asap_proto.limits import Limits
+from asap_proto.roles import ClientRole
+from asap_proto.rules.breaker import Breaker
+from asap_proto.rules.retry import RetryRule
+from asap_proto.sources import Sources
+
+from .sources import SYSTEM
+from .urls import check_base_url
+
+__all__ = ["BaseClient", "ClientOptions"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """What a client may be told, besides its peer's URL and its own URN."""
+
+    #: The peer's URN; without it the peer's manifest is asked, once.
+    peer: str
+    #: Sent as a bearer token.
+    token: str | None
+    #: Seconds for each try; 60 if not given.
+    timeout: float
+    #: How many tries, and how long between them.
+    retry: RetryRule
+    #: When to stop trying a peer that keeps failing; never, if not given.
+    breaker: Breaker
+    #: The largest reply, and the deepest.
+    limits: Limits
+    #: Send a fresh nonce with each try; true if not given.
+    nonces: bool
+    #: Reach the peer in clear text beyond this machine.
+    allow_http: bool
+    #: The clock and the tokens, for tests.
+    sources: Sources
+
+
+class BaseClient:
+    """Talks to one peer, as the agent `me`.
+
+    The peer's base URL is https, or http on this machine (elsewhere only with `allow_http`).
+    The options are those of `ClientOptions`, each by name; `transport` is how to reach the peer, instead of httpx.
+
+    Every call raises `AsapError`: `RemoteFault` for what the peer did or reports, `Misuse` for our own.
+    """
+
+    def __init__(self, url: str, me: str, options: ClientOptions) -> None:
+        self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
+        self._limits = options.get("limits", Limits())
+        self._peer = options.get("peer")
+        self._role = ClientRole(
+            me,
+            options.get("sources", SYSTEM),
+            token=options.get("token"),
+            limits=self._limits,
+            retry=options.get("retry", RetryRule()),
+            breaker=options.get("breaker"),
+            nonces=options.get("nonces", True),
+            timeout=options.get("timeout", 60.0),
+        )
+
+    @property
+    def role(self) -> ClientRole:
+        """The story teller, for those who compose envelopes themselves."""
+        return self._role
