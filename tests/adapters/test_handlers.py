@@ -1,0 +1,228 @@
+"""How each front runs handlers: in time, in threads, of the right colour."""
+
+import asyncio
+import json
+import threading
+import time
+
+import anyio
+import pytest
+
+import asap_adapters.sync
+from asap_proto import Limits, Misuse
+
+from .test_cancelling import ME, WORKER, Caller, frame
+
+
+def code(caller):
+    return json.loads(caller.body)["error"]["data"]["code"]
+
+
+@pytest.mark.parametrize("colour", ["async", "plain"])
+def test_handler_timeout(runtime, colour):
+    """A handler that runs too long is cut off and told so; a thread keeps its place until it ends."""
+    agent = runtime.front.Agent(WORKER, limits=Limits(handler_seconds=0.05, handler_threads=1))
+    if colour == "async":
+
+        @agent.skill("slow")
+        async def slow(task):
+            await anyio.sleep(5)
+    else:
+
+        @agent.skill("slow")
+        def slow(task):
+            time.sleep(0.2)
+
+    async def main():
+        app = agent.app()
+        assert code(await Caller(app, frame("slow"))()) == "asap:execution/timed_out"
+        if colour == "plain":
+            assert code(await Caller(app, frame("slow"))()) == "asap:transport/thread_pool_exhausted"
+        assert app._perform.__self__._active == 0
+
+    runtime.run(main)
+
+
+def test_plain_handlers_do_not_block(runtime):
+    """As many plain functions run at once as the limit allows; one more is refused, with Retry-After."""
+    agent = runtime.front.Agent(WORKER, limits=Limits(handler_threads=3))
+    together = threading.Barrier(4)
+
+    @agent.skill("meet")
+    def meet(task):
+        together.wait(10)
+
+    async def main():
+        app = agent.app()
+        callers = [Caller(app, frame("meet")) for _ in range(3)]
+        async with anyio.create_task_group() as group:
+            for caller in callers:
+                group.start_soon(caller)
+            while together.n_waiting < 3:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+            assert code(await Caller(app, frame("meet"))()) == "asap:transport/thread_pool_exhausted"
+            together.wait(10)
+        assert [caller.status for caller in callers] == [200] * 3
+
+    runtime.run(main)
+
+
+def test_async_handlers_are_refused_by_sync():
+    """The sync front refuses an ``async def`` when it is registered, and names the fronts that run it."""
+    agent = asap_adapters.sync.Agent(WORKER)
+
+    async def summarise(task):
+        return {}
+
+    class Callable:
+        async def __call__(self, task):
+            return {}
+
+    for handler in (summarise, Callable()):
+        with pytest.raises(Misuse, match=r"asap_adapters.asyncio or asap_adapters.trio"):
+            agent.skill("summarise")(handler)
+    assert agent.manifest().capabilities.skills == ()
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_handlers_own_cancelled_error(when):
+    """A handler that awaits what somebody else cancelled has failed; the request was not cancelled."""
+    from asap_adapters.asyncio import Agent
+
+    agent = Agent(WORKER)
+
+    @agent.skill("wait")
+    async def wait(task):
+        other = asyncio.ensure_future(asyncio.sleep(9))
+        asyncio.get_running_loop().call_soon(other.cancel)
+        if when == "at once":
+            other = asyncio.get_running_loop().create_future()
+            other.cancel()
+        await other
+
+    async def main():
+        return await Caller(agent.app(), frame("wait"))()
+
+    assert code(asyncio.run(main())) == "asap:execution/handler_failed"
+
+
+def test_an_abandoned_thread_may_still_report(runtime):
+    """What a plain function calls on its task after it was cut off neither hangs nor harms."""
+    agent = runtime.front.Agent(WORKER, limits=Limits(handler_seconds=0.02))
+    told = threading.Event()
+
+    @agent.skill("late")
+    def late(task):
+        time.sleep(0.06)
+        task.progress(50)
+        told.set()
+
+    async def main():
+        assert code(await Caller(agent.app(), frame("late"))()) == "asap:execution/timed_out"
+        with anyio.fail_after(2):
+            while not told.is_set():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+
+    runtime.run(main)
+
+
+def test_nothing_blocks_the_loop(caplog):
+    """Asyncio's debug mode sees no callback longer than a tenth of a second, with a large body and a slow handler."""
+    from asap_adapters.asyncio import Agent, Client, serving
+
+    agent = Agent(WORKER)
+
+    @agent.skill("echo")
+    def echo(task):
+        time.sleep(0.15)
+        return {"length": len(task.input["text"])}
+
+    async def main():
+        async with serving(agent.app()) as url, Client(url, me=ME) as client:
+            for _ in range(2):
+                assert (await client.request("echo", {"text": "x" * 200_000})).result == {"length": 200_000}
+
+    asyncio.run(main(), debug=True)
+    assert "Executing" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "found"),
+    [
+        ("/asap", "", True),
+        ("/agents/a/asap", "/agents/a", True),
+        ("/asap", "/agents/a", True),
+        ("/asap/asap", "/asap", True),
+        ("/asap", "/a", True),
+        ("/aasap", "/a", False),
+        ("/agents/asap", "", False),
+    ],
+)
+def test_mounted(runtime, path, root, found):
+    """A framework may mount the app under any path; a server may or may not take it out of the path."""
+    agent = runtime.front.Agent(WORKER)
+
+    async def main():
+        return await Caller(agent.app(), frame(), path=path, root_path=root)()
+
+    assert (runtime.run(main).status == 200) is found
+
+
+def test_other_scopes(runtime):
+    """A websocket is closed before it opens."""
+    said = []
+
+    async def main():
+        async def send(message):
+            said.append(message["type"])
+
+        await runtime.front.Agent(WORKER).app()({"type": "websocket"}, None, send)
+
+    runtime.run(main)
+    assert said == ["websocket.close"]
+
+
+def test_lifespan_closes_peers(runtime):
+    """When its server shuts down, an agent gives back its connections to peers."""
+    agent = runtime.front.Agent(WORKER, peers={ME: "http://127.0.0.1:1"})
+
+    async def main():
+        async with runtime.front.serving(agent.app()):
+            client = agent.peer(ME)
+            assert agent.peer(ME) is client
+        assert client._transport._client.is_closed
+        assert agent._clients == {}
+
+    runtime.run(main)
+
+
+def test_shutdown_with_a_client_connected(runtime):
+    """A client that keeps its connection open does not hold up the shutdown."""
+    agent = runtime.front.Agent(WORKER)
+
+    @agent.skill("echo")
+    async def echo(task):
+        return {}
+
+    async def main():
+        async with runtime.front.Client("http://127.0.0.1:1", me=ME, peer=WORKER):
+            begin = time.monotonic()
+            async with runtime.front.serving(agent.app()) as url:
+                client = runtime.front.Client(url, me=ME)
+                await client.request("echo", {})
+            took = time.monotonic() - begin
+            await client.aclose()
+        assert took < 2
+
+    runtime.run(main)
+
+
+def test_block_that_raises(runtime):
+    """What the block of `serving` raises comes out as it is, and the server is gone."""
+
+    async def main():
+        async with runtime.front.serving(runtime.front.Agent(WORKER).app()):
+            raise Misuse("as it is")
+
+    with pytest.raises(Misuse, match="as it is"):
+        runtime.run(main)

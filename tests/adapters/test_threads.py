@@ -1,0 +1,143 @@
+"""What threads add: clients and agents of the sync front are shared among them."""
+
+import io
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from asap_adapters.sync import Agent, Client, serving
+from asap_proto import Limits, TaskRequest
+from asap_proto.errors import HandlerFailed, MispairedReply, Overloaded
+from asap_proto.http import HttpResponse
+from asap_proto.rules.retry import RetryRule
+
+from .test_cancelling import ME, WORKER, frame
+
+
+def test_one_client_many_threads():
+    """Threads may share a client: every reply finds the one who asked."""
+    agent = Agent(WORKER)
+
+    @agent.skill("echo")
+    def echo(task):
+        return task.input
+
+    with serving(agent.app(), threads=4) as url, Client(url, me=ME) as client, ThreadPoolExecutor(8) as threads:
+
+        def ask(n):
+            if n % 10:
+                return client.request("echo", {"n": n}).result["n"]
+            [reply] = client.send_batch([client.role.compose(WORKER, TaskRequest("c", "echo", {"n": n}))])
+            return reply.payload.result["n"]
+
+        assert list(threads.map(ask, range(200))) == list(range(200))
+
+
+def test_steps_are_taken_in_turn():
+    """No two threads step stories of one client at the same time; waiting they do side by side."""
+    inside = []
+
+    class Transport:
+        meeting = threading.Barrier(4)
+
+        def send(self, request, timeout):
+            self.meeting.wait(5)
+            return HttpResponse(200, {}, b"{}")
+
+        def close(self):
+            pass
+
+    client = Client("http://127.0.0.1:1", me=ME, peer=WORKER, transport=Transport())
+    count = client.role._next_id
+
+    def slow_count():
+        inside.append(1)
+        assert len(inside) == 1
+        time.sleep(0.005)
+        inside.pop()
+        return count()
+
+    client.role._next_id = slow_count
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(client.request, "x", {}) for _ in range(4)]
+    # Each is refused for its empty reply, and for nothing else.
+    assert [type(future.exception()) for future in asked] == [MispairedReply] * 4
+
+
+def test_places_come_back():
+    """At the limit a request is refused; the places of those that ended, well or badly, are free again."""
+    agent = Agent(WORKER, limits=Limits(handler_threads=2))
+    meeting = threading.Barrier(3)
+
+    @agent.skill("meet")
+    def meet(task):
+        meeting.wait(5)
+        raise ValueError("badly")
+
+    once = RetryRule(attempts=1)
+    with serving(agent.app()) as url, Client(url, me=ME, retry=once) as client, ThreadPoolExecutor(2) as threads:
+        client.manifest()
+        for _ in range(2):
+            waiting = [threads.submit(client.request, "meet", {}) for _ in range(2)]
+            while meeting.n_waiting < 2:
+                time.sleep(0.001)
+            with pytest.raises(Overloaded):
+                client.request("meet", {})
+            meeting.wait(5)
+            assert [type(future.exception()) for future in waiting] == [HandlerFailed] * 2
+
+
+def call(app, body=b"{}", **environ):
+    """The app, called as a WSGI server would."""
+    said = {}
+
+    def start_response(status, headers):
+        said.update(status=status, headers=dict(headers))
+
+    base = {"REQUEST_METHOD": "POST", "PATH_INFO": "/asap", "wsgi.input": io.BytesIO(body)}
+    said["body"] = b"".join(app({**base, **environ}, start_response))
+    return said
+
+
+@pytest.mark.parametrize("length", ["1_0", "+10", " 2", "-1", "x", "²", "0x2", ""])
+def test_lengths_that_are_none(length):
+    """A server that hands on any Content-Length at all does not make the app fail."""
+    assert call(Agent(WORKER).app(), CONTENT_LENGTH=length)["status"] == "200 OK"
+
+
+def test_body_that_ends_early():
+    """A body shorter than announced was cut off on its way, even if what came is good JSON."""
+    assert call(Agent(WORKER).app(), CONTENT_LENGTH="10")["status"] == "400 Bad Request"
+
+
+def test_a_reader_that_would_block():
+    """No more is read than was announced: some servers would wait for it."""
+
+    class Blocking(io.BytesIO):
+        def read(self, size=-1):
+            assert self.tell() < 2, "read beyond the end"
+            return super().read(size)
+
+    environ = {"wsgi.input": Blocking(b"{}"), "CONTENT_LENGTH": "2"}
+    assert call(Agent(WORKER).app(), **environ)["status"] == "200 OK"
+    assert call(Agent(WORKER).app(), **{**environ, "CONTENT_LENGTH": ""})["status"] == "200 OK"
+
+
+def test_interrupted_handler_frees_its_slot():
+    """A handler cut off by what is no error, such as Ctrl-C, leaves nothing busy."""
+    agent = Agent(WORKER)
+
+    @agent.skill("stop")
+    def stop(task):
+        raise KeyboardInterrupt
+
+    app = agent.app()
+    performer = app._perform.__self__
+    body = json.dumps(frame("stop", key="k")).encode()
+    with pytest.raises(KeyboardInterrupt):
+        call(app, body, CONTENT_LENGTH=str(len(body)))
+    assert performer._active == 0
+    assert performer._stores.slots._busy == {}

@@ -1,0 +1,117 @@
+"""What can befall bytes on their way: a peer that answers anything at all, and a proxy that loses answers."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+#: What a fake peer does with a connection once it has heard a request.
+Answer = bytes | Callable[[socket.socket], None]
+
+
+class Peer:
+    """Answers each request in turn; the last answer holds for all that follow. Each has its own connection."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.heard: list[bytes] = []
+        self.over = threading.Event()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(10)
+            request = read_request(connection)
+            if not request:
+                return
+            self.heard.append(request)
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            if callable(answer):
+                answer(connection)
+            else:
+                connection.sendall(answer)
+
+    def drip(self, *pieces: bytes, every: float = 0.05) -> Callable[[socket.socket], None]:
+        """An answer that says its pieces, and then the last of them again and again."""
+
+        def answer(connection: socket.socket) -> None:
+            for piece in pieces[:-1]:
+                connection.sendall(piece)
+            while not self.over.wait(every):
+                connection.sendall(pieces[-1])
+
+        return answer
+
+
+class LossyProxy:
+    """Hands requests on, and loses the answers to the first `losses`: it hangs up instead."""
+
+    def __init__(self, url: str, *, losses: int) -> None:
+        self._place = (urlsplit(url).hostname, urlsplit(url).port)
+        self._losses = losses
+        self._lock = threading.Lock()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(self._place, timeout=10) as beyond:
+            request = read_request(connection)
+            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            answer = b""
+            while chunk := beyond.recv(65536):
+                answer += chunk
+            with self._lock:
+                self._losses -= 1
+                lost = self._losses >= 0
+            if not lost:
+                connection.sendall(answer)
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """One whole request with a Content-Length, or nothing."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        if not (chunk := connection.recv(65536)):
+            return b""
+        request += chunk
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+    while len(body) < length:
+        chunk = connection.recv(65536)
+        request, body = request + chunk, body + chunk
+    return request
+
+
+@contextmanager
+def listening(peer: Peer | LossyProxy) -> Iterator[str]:
+    """Lets a peer listen; gives its base URL."""
+    threads: list[threading.Thread] = []
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError):
+            peer.serve(connection)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            if isinstance(peer, Peer):
+                peer.over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join()
+
+
+def http_answer(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
+    """A whole HTTP answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
