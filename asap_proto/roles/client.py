@@ -11,10 +11,12 @@ import attrs
 
 from ..errors import (
     AsapError,
+    BatchTooLarge,
     BodyTooLarge,
     CircuitOpen,
     InvalidRequest,
     InvalidValue,
+    MalformedJson,
     MalformedReply,
     Overloaded,
     PeerRefused,
@@ -33,7 +35,7 @@ from ..rules.retry import RetryRule
 from ..sources import Sources
 from ..wire import jsonrpc
 from ..wire.json import dump, load
-from ..wire.manifests import MANIFEST_PATH, load_manifest
+from ..wire.manifests import MANIFEST_PATH, read_manifest
 from ..wire.nouns import encode
 from ..wire.replies import read_answer
 from .admission import ASAP_PATH
@@ -87,6 +89,7 @@ class ClientRole:
             self._headers["authorization"] = f"Bearer {token}"
         self._count = 0
         self._takes_batches = True
+        self._batch_most = max(1, limits.batch_items)
         self._manifest: tuple[Manifest, float] | None = None
 
     def new_id(self) -> str:
@@ -123,36 +126,43 @@ class ClientRole:
             extensions=extensions or None,
         )
 
-    def send(self, envelope: Envelope, *, idempotency_key: str | None = None) -> Steps[Envelope]:
+    def send(
+        self, envelope: Envelope, *, idempotency_key: str | None = None, retry: RetryRule | None = None
+    ) -> Steps[Envelope]:
         """The reply; raises `RemoteFault` as the peer reports it, or why none that fits came.
 
         All tries carry one idempotency key, so that a peer that keeps slots runs the request once.
+        `retry` counts instead of the role's own rule.
         """
         key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
 
         def read(response: HttpResponse) -> Envelope:
-            answer = load(response.body, depth=self._limits.json_depth)
-            return check_pair(envelope, read_answer(answer, id=rpc_id))
+            return check_pair(envelope, read_answer(self._document(response), id=rpc_id))
 
         def post() -> HttpRequest:
             return self._post(self._frame(envelope, rpc_id, key), key)
 
         rpc_id = self._next_id()
-        return (yield from self._attempts(post, read))
+        return (yield from self._attempts(post, read, retry))
 
     def send_batch(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
         """The replies in order, each an envelope or its error: one that fails never loses the others.
 
-        One JSON-RPC array for as many as the limit allows; for a peer that takes none, and from then on,
-        single requests side by side.
+        One JSON-RPC array for as many as the limit allows, ours and the peer's; for a peer that takes none,
+        and from then on, single requests side by side.
         """
         results: list[Envelope | AsapError] = []
-        most = self._limits.batch_items
-        for start in range(0, len(envelopes), most):
-            piece = envelopes[start : start + most]
+        while len(results) < len(envelopes):
+            piece = envelopes[len(results) : len(results) + self._batch_most]
             if self._takes_batches:
                 try:
                     results += yield from self._send_array(piece)
+                    continue
+                except BatchTooLarge as error:
+                    if len(piece) > 1:
+                        self._batch_most = _most_of(error, below=len(piece))
+                    else:
+                        self._takes_batches = False
                     continue
                 except InvalidRequest:
                     self._takes_batches = False
@@ -170,7 +180,7 @@ class ClientRole:
             return self._manifest[0]
 
         def read(response: HttpResponse) -> Manifest:
-            return load_manifest(response.body, depth=self._limits.json_depth)
+            return read_manifest(self._document(response))
 
         request = HttpRequest("GET", MANIFEST_PATH, self._headers)
         manifest = yield from self._attempts(lambda: request, read)
@@ -184,7 +194,7 @@ class ClientRole:
             return self._post([self._frame(envelope, id, key) for id, envelope, key in calls], None)
 
         def read(response: HttpResponse) -> list[Envelope | AsapError]:
-            answers = load(response.body, depth=self._limits.json_depth)
+            answers = self._document(response)
             if answers.__class__ is not list:
                 read_answer(answers, id=None)
                 raise MalformedReply("a batch is answered by an array")
@@ -193,8 +203,11 @@ class ClientRole:
 
         return (yield from self._attempts(post, read))
 
-    def _attempts(self, make: Callable[[], HttpRequest], read: Callable[[HttpResponse], R]) -> Steps[R]:
+    def _attempts(
+        self, make: Callable[[], HttpRequest], read: Callable[[HttpResponse], R], retry: RetryRule | None = None
+    ) -> Steps[R]:
         """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
+        retry = retry or self._retry
         attempt = 0
         while True:
             attempt += 1
@@ -205,14 +218,20 @@ class ClientRole:
                 result = read(self._whole(answer))
             except AsapError as error:
                 self._tell_breaker(error)
-                if not self._retry.again(error, attempt=attempt):
+                if not retry.again(error, attempt=attempt):
                     raise
-                jitter = self._sources.tokens.jitter()
-                pause = self._retry.pause(error, attempt=attempt, jitter=jitter)
+                pause = retry.pause(error, attempt=attempt, jitter=self._sources.tokens.jitter())
             else:
                 self._tell_breaker(None)
                 return result
             yield from ask(Pause(pause))
+
+    def _document(self, response: HttpResponse) -> Any:
+        """The JSON value of a reply; raises `MalformedReply`."""
+        try:
+            return load(response.body, depth=self._limits.json_depth)
+        except MalformedJson as error:
+            raise MalformedReply(f"the peer's reply is {error.message}") from None
 
     def _whole(self, answer: HttpResponse | TransportFailure) -> HttpResponse:
         """An answer worth reading; raises why there is none."""
@@ -286,6 +305,13 @@ class ClientRole:
             self._breaker = self._breaker.failed(self._sources.clock.elapsed())
         else:
             self._breaker = self._breaker.succeeded()
+
+
+def _most_of(error: BatchTooLarge, *, below: int) -> int:
+    """How many items the peer takes: as it says, where that is fewer than it refused, else half."""
+    details = error.facts.get("data", {}).get("details")
+    most = details.get("most") if details.__class__ is dict else None
+    return most if most.__class__ is int and 0 < most < below else max(1, below // 2)
 
 
 def _has_id(answer: Any) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "Authenticate",
     "ClaimNonce",
     "Command",
+    "Failed",
     "Handled",
     "Invoke",
     "Job",
@@ -181,11 +182,20 @@ class Handled:
 
 
 @plain
+class Failed:
+    """What a handler returned could not be sent; `reason` is for the agent's operator, never for a peer."""
+
+    name: str
+    task_id: str
+    reason: str
+
+
+@plain
 class Observe(Command[None]):
-    """This happened; count it."""
+    """This happened; count it, or write it down."""
 
     answers = (type(None),)
-    event: Handled
+    event: Handled | Failed
 
 
 @plain

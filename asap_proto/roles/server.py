@@ -43,6 +43,7 @@ from ..wire.nouns import decode_envelope, encode, encode_reply, encode_result
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
 from .commands import (
     ClaimNonce,
+    Failed,
     Handled,
     Invoke,
     Job,
@@ -214,6 +215,8 @@ class ServerRole:
         except AsapError as found:
             error = found.under(_ENVELOPE)
             member = jsonrpc.failure(error)
+            if isinstance(outcome, Returned):
+                yield Observe(Failed(name, task_id, f"{found.message} {found.__cause__ or ''}".rstrip()))
         if slot:
             yield self._keep(slot, None if error and error.retryable else member)
         return member, error
@@ -271,8 +274,8 @@ class ServerRole:
         made, now = job.task_id.removeprefix(_TASK), self._sources.clock.now()
         try:
             return jsonrpc.success(encode_reply(job.envelope, kind, payload, id=made, at=now, sender=self._manifest.id))
-        except TypeError:
-            raise HandlerFailed("the handler returned something that is no JSON") from None
+        except TypeError as error:
+            raise HandlerFailed("the handler returned something that is no JSON") from error
 
 
 def _reply_kept(answer: SlotAnswer) -> bytes | None:

@@ -10,7 +10,7 @@ import orjson
 from ..errors import CATALOGUE, AsapError, BatchTooLarge, Fault, InvalidRequest, MalformedEnvelope, UnknownMethod
 from ..limits import ID_LENGTH, KEY_LENGTH
 from .faults import FAULTS_MOST, step, wrong
-from .json import dump
+from .json import dump, keys
 
 __all__ = [
     "METHOD",
@@ -31,7 +31,10 @@ METHOD = "asap.send"
 
 RpcId = str | int | None
 
-_MEMBERS = frozenset({"jsonrpc", "method", "params", "id"})
+_JSONRPC, _METHOD, _PARAMS, _ID, _ENVELOPE, _KEY = keys(
+    "jsonrpc", "method", "params", "id", "envelope", "idempotency_key"
+)
+_MEMBERS = frozenset({_JSONRPC, _METHOD, _PARAMS, _ID})
 
 #: JSON-RPC 2.0 section 5.1; peers expect these very words.
 _MESSAGES = {
@@ -79,11 +82,11 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
     params: Any = None
     try:
         # What every release sends; whatever else there is gets the long look.
-        params, id = frame["params"], frame["id"]
+        params, id = frame[_PARAMS], frame[_ID]
         plain = (
             len(frame) == 4
-            and frame["jsonrpc"] == "2.0"
-            and frame["method"] == METHOD
+            and frame[_JSONRPC] == "2.0"
+            and frame[_METHOD] == METHOD
             and id.__class__ is str
             and len(id) <= ID_LENGTH
             and params.__class__ is dict
@@ -92,7 +95,7 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
         plain = False
     if not plain:
         params = _check_frame(frame)["params"]
-    envelope, key = params.get("envelope"), params.get("idempotency_key")
+    envelope, key = params.get(_ENVELOPE), params.get(_KEY)
     if envelope.__class__ is not dict:
         fault = Fault("$.params.envelope", "missing", "is required")
         raise MalformedEnvelope(

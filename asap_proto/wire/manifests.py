@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from ..errors import MalformedReply
 from ..model import Manifest
 from .json import dump, load
 from .nouns import decode, encode
 
-__all__ = ["MANIFEST_PATH", "dump_manifest", "etag", "load_manifest"]
+__all__ = ["MANIFEST_PATH", "dump_manifest", "etag", "load_manifest", "read_manifest"]
 
 MANIFEST_PATH = "/.well-known/asap/manifest.json"
 
@@ -21,7 +22,12 @@ def dump_manifest(manifest: Manifest) -> bytes:
 
 def load_manifest(text: bytes, *, depth: int) -> Manifest:
     """A published manifest; raises `MalformedJson` or `MalformedReply`."""
-    return decode(Manifest, load(text, depth=depth), lenient=True, error=MalformedReply)
+    return read_manifest(load(text, depth=depth))
+
+
+def read_manifest(document: Any) -> Manifest:
+    """The same, from its JSON value."""
+    return decode(Manifest, document, lenient=True, error=MalformedReply)
 
 
 def etag(text: bytes) -> str:

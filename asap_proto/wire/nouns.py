@@ -16,6 +16,7 @@ from ..limits import ID_LENGTH
 from ..model import PARTS, SPELLINGS, Envelope, Part, Payload, TaskStatus, payload_name
 from ..model._value import ID, Value
 from . import faults
+from .json import keys
 from .shapes import Shape, known_names, once, shapes, tag_of
 from .stamps import USUAL, read_stamp
 
@@ -57,7 +58,8 @@ def decode(cls: type[V], value: Any, *, lenient: bool = False, error: type[AsapE
     `lenient` passes over unknown fields: for what a newer peer answers or publishes.
     """
     try:
-        return decoder(cls, _Manner(lenient))(value)  # type: ignore[no-any-return]
+        read = decoder(cls, _Manner(lenient=True)) if lenient else _STRICT[cls]
+        return read(value)  # type: ignore[no-any-return]
     except _Refused:
         raise faults.explained(cls, value, lenient=lenient, error=error) from None
 
@@ -100,7 +102,7 @@ def decode_part(value: Any, *, error: type[AsapError] = MalformedEnvelope) -> Pa
 
 def encode(noun: Value) -> dict[str, Any]:
     """`noun` as a plain object for the JSON encoder, which writes times and enums itself."""
-    return _ENCODERS[noun.__class__](noun)
+    return _ENCODERS[noun.__class__](noun)  # type: ignore[no-any-return]
 
 
 # What stands in a reply is ours, or was checked when it came: no noun is made for it, that would check it again.
@@ -170,7 +172,7 @@ def decoder(cls: type[Value], how: _Manner = _Manner()) -> Callable[[Any], Any]:
 
 def _picker(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     """What takes these members out of an object, always as a tuple; raises `KeyError`."""
-    pick = itemgetter(*names)
+    pick = itemgetter(*keys(*names))
     return pick if len(names) > 1 else lambda value: (pick(value),)
 
 
@@ -245,15 +247,19 @@ def _encoder(cls: type[Value]) -> Callable[[Any], dict[str, Any]]:
     return _compiled(lines, names, cls, "encode_noun")
 
 
-class _Encoders(dict[type[Value], Callable[[Any], dict[str, Any]]]):
-    """The encoder of each noun, made when it is first asked for."""
+class _Made(dict[type[Value], Callable[[Any], Any]]):
+    """A function for each noun, made when it is first asked for; found faster than behind `once`."""
 
-    def __missing__(self, cls: type[Value]) -> Callable[[Any], dict[str, Any]]:
-        made = self[cls] = _encoder(cls)
+    def __init__(self, make: Callable[[type[Value]], Callable[[Any], Any]]) -> None:
+        self._make = make
+
+    def __missing__(self, cls: type[Value]) -> Callable[[Any], Any]:
+        made = self[cls] = self._make(cls)
         return made
 
 
-_ENCODERS = _Encoders()
+_ENCODERS = _Made(_encoder)
+_STRICT = _Made(decoder)
 
 
 def _compiled(lines: list[str], names: dict[str, Any], cls: type[Value], function: str) -> Callable[..., Any]:

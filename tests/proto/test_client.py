@@ -9,7 +9,6 @@ from asap_proto.errors import (
     CircuitOpen,
     InvalidRequest,
     InvalidValue,
-    MalformedJson,
     MalformedReply,
     MispairedReply,
     NestedTooDeep,
@@ -167,7 +166,7 @@ def test_client_waits_longer_each_time():
         (HttpResponse(404), PeerRefused, False),
         (HttpResponse(307), PeerRefused, False),
         (HttpResponse(199), PeerRefused, False),
-        (HttpResponse(200, {}, b"x"), MalformedJson, False),
+        (HttpResponse(200, {}, b"x"), MalformedReply, False),
         (http([]), MalformedReply, False),
         (http(ok(id="x")), MispairedReply, False),
         (http(ok(correlation_id="x")), MispairedReply, False),
@@ -373,3 +372,34 @@ def test_an_idempotency_key_is_fit_for_a_header(key):
     """It travels in one too."""
     with pytest.raises(InvalidValue, match="idempotency key"):
         asks(client().send(letter(), idempotency_key=key))
+
+
+def too_large(most):
+    data = {"code": "asap:protocol/batch_too_large", "error": "no", "details": {"most": most}}
+    return http({"jsonrpc": "2.0", "error": {"code": -32600, "message": "m", "data": data}, "id": None})
+
+
+@pytest.mark.proves("client.batch")
+@pytest.mark.parametrize(("most", "sent"), [(2, 2), (0, 1), (9, 1), ("x", 1), (True, 1)])
+def test_a_peer_that_takes_smaller_batches(most, sent):
+    """Is sent what it takes; where it does not say so in earnest, half of what it refused."""
+    role = client()
+    steps = role.send_batch([letter(), letter(), letter()])
+    assert len(json.loads(asks(steps).request.body)) == 3
+    assert len(json.loads(asks(steps, too_large(most)).request.body)) == sent
+
+
+@pytest.mark.proves("client.batch")
+def test_a_peer_that_refuses_a_batch_of_one():
+    """Takes none."""
+    steps = client().send_batch([letter()])
+    asks(steps)
+    assert isinstance(asks(steps, too_large(1)), Together)
+
+
+def test_a_single_try():
+    """A rule for one call counts instead of the role's own."""
+    steps = client().send(letter(), retry=RetryRule(attempts=1))
+    asks(steps)
+    with pytest.raises(PeerUnreachable):
+        steps.send(TransportFailure("refused", "no"))

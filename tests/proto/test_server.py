@@ -21,6 +21,7 @@ from asap_proto.model import (
 from asap_proto.roles import (
     Admitted,
     ClaimNonce,
+    Failed,
     Handled,
     Invoke,
     KeepReply,
@@ -78,6 +79,16 @@ def run(outcome, **changes):
     steps = receive(request_frame(**changes))
     assert isinstance(asks(steps), Invoke)
     return end(steps, outcome)
+
+
+def unsendable(steps, value):
+    """The answer where what a handler returned can't be sent, and what its operator is told."""
+    assert isinstance(asks(steps), Invoke)
+    failed = asks(steps, Returned(value))
+    assert isinstance(failed, Observe)
+    assert isinstance(failed.event, Failed)
+    response, _ = end(steps)
+    return answer_of(response)["error"], failed.event
 
 
 @pytest.mark.proves("reply.envelope")
@@ -471,14 +482,19 @@ def test_an_error_that_can_not_or_must_not_be_told(error):
 @pytest.mark.parametrize("value", [5, "x", [], TextPart("x"), {1: 2}, {"x": {1}}, {"x": 2**64}, {"x": "\ud800"}])
 def test_a_handler_that_returns_no_answer(value):
     """What is neither an object nor a payload, or no JSON, is the handler's failure."""
-    assert answer_of(run(Returned(value))[0])["error"]["data"]["code"] == "asap:execution/handler_failed"
+    error, event = unsendable(receive(request_frame()), value)
+    assert error["data"]["code"] == "asap:execution/handler_failed"
+    assert (event.name, event.task_id[:5]) == ("echo", "task_")
+    assert event.reason.startswith("the handler returned")
 
 
 def test_a_handler_that_returns_what_is_nested_too_deep():
     """What the encoder can't write is the handler's failure too, a loop included."""
     loop = {}
     loop["loop"] = loop
-    assert answer_of(run(Returned(loop))[0])["error"]["code"] == -32603
+    error, event = unsendable(receive(request_frame()), loop)
+    assert error["code"] == -32603
+    assert "no JSON" in event.reason
 
 
 def test_a_handler_may_return_a_payload():
@@ -488,8 +504,12 @@ def test_a_handler_may_return_a_payload():
     assert (envelope["payload_type"], envelope["payload"]["task_id"]) == ("task_response", "mine")
 
 
+def of_any_type(payload_type, payload):
+    return receive(request_frame(payload_type=payload_type, payload=payload), server=role(handles=PAYLOADS.values()))
+
+
 def handled(payload_type, payload, value):
-    steps = receive(request_frame(payload_type=payload_type, payload=payload), server=role(handles=PAYLOADS.values()))
+    steps = of_any_type(payload_type, payload)
     asks(steps)
     return answer_of(end(steps, Returned(value))[0])
 
@@ -511,8 +531,9 @@ def test_nothing_returned_for_a_payload_of_a_task(name, payload, status):
 def test_other_payloads_have_to_be_answered():
     """Nothing, or a bare object, says nothing of a tool call."""
     call = {"request_id": "r", "tool_name": "x", "arguments": {}}
-    assert handled("mcp.tool_call", call, None)["error"]["code"] == -32603
-    assert handled("mcp.tool_call", call, {})["error"]["code"] == -32603
+    for value in (None, {}):
+        error, event = unsendable(of_any_type("mcp.tool_call", call), value)
+        assert (error["code"], event.name) == (-32603, "mcp.tool_call")
     answer = handled("mcp.tool_call", call, McpToolResult("r", True, {}))["result"]["envelope"]
     assert answer["payload_type"] == "mcp.tool_result"
     assert {StateQuery, TaskUpdate, McpToolCall, McpResourceFetch} <= set(PAYLOADS.values())

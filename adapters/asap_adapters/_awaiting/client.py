@@ -13,7 +13,7 @@ from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.model import Envelope, Manifest, TaskResponse
 from asap_proto.roles import AnyCommand, Job, Pause, Steps, Together, Transmit
 
-from .._shared.clients import BaseClient, ClientOptions
+from .._shared.clients import ONCE, BaseClient, ClientOptions
 from .._shared.tasks import compose_progress, compose_request, response_of
 from .drive import drive, drive_together
 from .httpx_transport import HttpxTransport, Transport
@@ -68,8 +68,9 @@ class Client(BaseClient):
         return response_of(await self.send(envelope))
 
     async def report(self, job: Job, percent: float, message: str | None = None) -> Envelope:
-        """Tells the peer how far the task has come that it asked for."""
-        return await self.send(compose_progress(self._role, job, percent, message))
+        """Tells the peer, once, how far the task has come that it asked for."""
+        steps = self._role.send(compose_progress(self._role, job, percent, message), retry=ONCE)
+        return await self._tell(steps)
 
     async def send(self, envelope: Envelope) -> Envelope:
         """Sends an envelope as it is; answers the reply that fits it."""

@@ -71,7 +71,7 @@ class Performer:
             case Invoke():
                 return await self._invoke(command)
             case Observe():
-                return self._served.metrics.count(command.event)
+                return self._served.observe(command.event)
             case ClaimNonce():
                 return self._stores.nonces.claim(command.sender, command.nonce, now=command.now, until=command.until)
             case OpenSlot():
@@ -131,9 +131,8 @@ class Performer:
                 return Saturated()
             outcome = await self._within(command.timeout, running)
             return Returned(handler.signature.write(outcome.value)) if isinstance(outcome, Returned) else outcome
-        except Exception as error:  # noqa: BLE001  (a handler may raise anything)
-            log_raised(command, error)
-            return Raised(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
+            return Raised(log_raised(command, error))
         finally:
             self._active -= 1
 

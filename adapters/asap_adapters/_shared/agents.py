@@ -18,7 +18,7 @@ from asap_proto.model import (
     Payload,
     agent_urn,
 )
-from asap_proto.roles import Job, NoncePolicy, ServerRole
+from asap_proto.roles import Failed, Handled, Job, NoncePolicy, ServerRole
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Quota, parse_quota
 from asap_proto.sources import Sources
@@ -26,6 +26,7 @@ from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots, NonceStor
 
 from .clients import ClientOptions
 from .inflate import ENCODINGS
+from .logs import log_failed
 from .metrics import Metrics
 from .skills import Handler, Skills
 from .sources import SYSTEM
@@ -240,6 +241,13 @@ class Served:
             own.token_validator,
             own.sources.clock.elapsed(),
         )
+
+    def observe(self, event: Handled | Failed) -> None:
+        """Counts it, or writes it down."""
+        if isinstance(event, Failed):
+            log_failed(event)
+        else:
+            self.metrics.count(event)
 
     def handler(self, name: str, job: Job) -> Handler:
         return self.handlers[type(job.payload), name]

@@ -13,7 +13,10 @@ from asap_proto.sources import Sources
 from .sources import SYSTEM
 from .urls import check_base_url
 
-__all__ = ["BaseClient", "ClientOptions"]
+__all__ = ["ONCE", "BaseClient", "ClientOptions"]
+
+#: For what is not worth a wait: a task's progress is told again soon enough.
+ONCE = RetryRule(attempts=1)
 
 
 class ClientOptions(TypedDict, total=False):

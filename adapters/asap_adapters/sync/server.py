@@ -60,7 +60,7 @@ class Performer:
             case Invoke():
                 return self._invoke(command)
             case Observe():
-                return self._served.metrics.count(command.event)
+                return self._served.observe(command.event)
             case ClaimNonce():
                 return self._claim(command)
             case OpenSlot():
@@ -128,9 +128,8 @@ class Performer:
         try:
             value = handler.function(*handler.arguments(Task(command.job, self._agent)))
             return Returned(handler.signature.write(value))
-        except Exception as error:  # noqa: BLE001  (a handler may raise anything)
-            log_raised(command, error)
-            return Raised(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
+            return Raised(log_raised(command, error))
         finally:
             with self._lock:
                 self._active -= 1
