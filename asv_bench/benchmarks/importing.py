@@ -1,0 +1,37 @@
+"""What it costs to start."""
+
+import subprocess
+import sys
+
+from asap_adapters.bench.measure import import_cost
+
+# Linux's own figure for this process: that of `resource` starts with what the parent took.
+PEAK = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
+
+
+def peak(statement):
+    """Kilobytes that an interpreter takes at its peak after this statement."""
+    done = subprocess.run([sys.executable, "-c", f"{statement}; {PEAK}"], check=True, capture_output=True)
+    return int(done.stdout)
+
+
+class Import:
+    """Over a bare interpreter, compiled."""
+
+    params = (
+        "import asap_proto",
+        "from asap_proto import *",
+        "import asap_proto.roles",
+        "import asap_adapters.sync",
+        "import asap_adapters.asyncio",
+    )
+    param_names = ("statement",)
+
+    def track_time(self, statement):
+        return import_cost({statement: statement}, 7)[statement]
+
+    def track_memory(self, statement):
+        return min(peak(statement) for _ in range(3)) - min(peak("pass") for _ in range(3))
+
+    track_time.unit = "ms"
+    track_memory.unit = "kB"
