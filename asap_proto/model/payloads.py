@@ -65,9 +65,9 @@ class TaskUpdate(Value):
     input_request: JsonObject | None = None
 
     def flaw(self) -> Fault | None:
-        percent = self.progress.get("percent") if self.progress else None
-        if percent is None:
+        if not self.progress or "percent" not in self.progress:
             return None
+        percent = self.progress["percent"]
         if percent.__class__ not in (int, float) or not 0 <= percent <= 100:
             return Fault("$.progress.percent", "out_of_range", "is not a number from 0 to 100")
         return None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..errors import (
     AsapError,
+    BatchTooLarge,
     MethodNotAllowed,
     NoRoute,
     RateLimited,
@@ -118,25 +119,39 @@ class Admission:
         return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers)
 
     def spend(self, caller: str, cost: int) -> Steps[None]:
-        """Charges a caller; raises `RateLimited`."""
-        if not self._quota or not cost:
+        """Charges a caller, or with a cost of 0 looks whether it has anything left; raises `RateLimited`."""
+        if not self._quota:
             return
         answer = yield from ask(Spend(caller, cost, self._sources.clock.elapsed()))
         if isinstance(answer, RetryAfter):
-            seconds = max(1, math.ceil(answer.seconds))
-            raise RateLimited("too many requests", facts={"retry_after": seconds, "limit": answer.limit})
+            raise _limited(answer)
+
+    def spend_batch(self, caller: str, items: int) -> Steps[None]:
+        """Charges a caller for a batch whose first item was paid; raises `RateLimited` or `BatchTooLarge`."""
+        if not self._quota or items < 2:
+            return
+        answer = yield from ask(Spend(caller, items - 1, self._sources.clock.elapsed()))
+        if isinstance(answer, RetryAfter):
+            if items > answer.most:
+                raise BatchTooLarge(
+                    f"a batch of {items}; the quota {answer.limit} allows {answer.most} at once",
+                    facts={"items": items, "most": answer.most},
+                )
+            raise _limited(answer)
 
     def _caller(self, head: RequestHead, schemes: frozenset[str]) -> Steps[Identity]:
         challenge = ", ".join(sorted(scheme.capitalize() for scheme in schemes))
         scheme, _, secret = head.headers.get("authorization", "").strip().partition(" ")
         words = "authentication is required"
+        # Whoever guesses at tokens spends, by its address, and with nothing left is not even listened to.
+        guesses = f"guesses from {head.peer}"
+        yield from self.spend(guesses, 0)
         if scheme.lower() in schemes and secret.strip():
             caller = yield from ask(Authenticate(f"{scheme.lower()} {secret.strip()}"))
             if caller is not None:
                 return caller
             words = "these credentials are not valid"
-        # Whoever guesses at tokens spends too, by its address.
-        yield from self.spend(head.peer, 1)
+        yield from self.spend(guesses, 1)
         raise Unauthenticated(words, facts={"challenge": challenge})
 
     def _other(self, head: RequestHead) -> Steps[HttpResponse]:
@@ -196,6 +211,11 @@ def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpRespo
 
 
 @lru_cache(maxsize=64)  # a peer offers the same with each request
+def _limited(answer: RetryAfter) -> RateLimited:
+    seconds = max(1, math.ceil(answer.seconds))
+    return RateLimited("too many requests", facts={"retry_after": seconds, "limit": answer.limit})
+
+
 def _agreed(offered: str) -> Headers:
     """Headers that name the newest version that both speak (ASAP: versions); raises `VersionMismatch`."""
     theirs = {version.strip() for version in offered.split(",")}

@@ -37,7 +37,7 @@ from ..wire import jsonrpc
 from ..wire.json import dump, load
 from ..wire.manifests import MANIFEST_PATH, read_manifest
 from ..wire.nouns import encode
-from ..wire.replies import read_answer
+from ..wire.replies import read_answer, read_error
 from .admission import ASAP_PATH
 from .commands import Job, Pause, Together, Transmit
 from .steps import Steps, ask
@@ -241,16 +241,27 @@ class ClientRole:
             raise BodyTooLarge(f"the reply has more than {self._limits.reply_bytes} bytes")
         if 200 <= answer.status < 300:
             return answer
-        facts: dict[str, Any] = {"status": answer.status}
+        error = self._refusal(answer)
+        error.facts["status"] = answer.status
         wait = self._retry_after(answer.headers.get("retry-after"))
         if wait is not None:
-            facts["retry_after"] = wait
+            error.facts["retry_after"] = wait
+        raise error
+
+    def _refusal(self, answer: HttpResponse) -> AsapError:
+        """What a peer says by an HTTP status, or better, by the JSON-RPC error that comes with it."""
+        try:
+            document = load(answer.body, depth=self._limits.json_depth)
+        except MalformedJson:
+            document = None
+        if document.__class__ is dict and document.get("error").__class__ is dict:
+            error = read_error(document["error"])
+            if error.facts.get("data", {}).get("code") == error.code:
+                return error
         words = f"the peer answered with HTTP status {answer.status}"
         if answer.status == 429:
-            raise RateLimited(words, facts=facts)
-        if answer.status >= 500:
-            raise Overloaded(words, facts=facts)
-        raise PeerRefused(words, facts=facts)
+            return RateLimited(words)
+        return Overloaded(words) if answer.status >= 500 else PeerRefused(words)
 
     def _retry_after(self, value: str | None) -> float | None:
         """Seconds (RFC 9110 section 10.2.3: a number, or a date); nothing for what is neither."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from copy import copy
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -32,7 +33,7 @@ from ..model import Envelope, Manifest, Payload, TaskRequest, TaskResponse, Task
 from ..model._value import Value
 from ..plain import plain
 from ..rules.freshness import check_fresh, nonce_of
-from ..rules.identity import check_sender
+from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept, SlotAnswer
 from ..sources import Sources
@@ -125,7 +126,7 @@ class ServerRole:
             document = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
             batch = jsonrpc.split(document, most=self._limits.batch_items)
             if batch:
-                yield from self._admission.spend(admitted.quota_key, len(batch) - 1)
+                yield from self._admission.spend_batch(admitted.quota_key, len(batch))
         except AsapError as error:
             yield Observe(Handled("other", error.code, 0.0))
             return refusal(error, admitted.headers)
@@ -162,9 +163,10 @@ class ServerRole:
             silent = "id" not in frame
             try:
                 envelope = decode_envelope(value, size=size)
-                name = self._handler_name(envelope)
+                name, now, nonce = self._judge(envelope, admitted.caller)
                 payload_type = envelope.payload_type
-                member, error = yield from self._accept(envelope, name, key, admitted)
+                job = self._job(envelope, name, now, admitted.caller)
+                member, error = yield from self._accept(job, name, nonce, key)
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
@@ -172,32 +174,39 @@ class ServerRole:
         yield Observe(Handled(payload_type, error.code if error else None, seconds))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
-    def _handler_name(self, envelope: Envelope) -> str:
-        payload = envelope.payload
-        if isinstance(payload, TaskRequest):
-            return payload.skill_id
-        if not isinstance(payload, Value) or type(payload) not in self._handles:
-            shown = envelope.payload_type[:64]
-            raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
-        return payload_name(type(payload))
+    def _judge(self, envelope: Envelope, caller: Identity | None) -> tuple[str, datetime, str | None]:
+        """Sender, recipient, time, nonce, handler, in this order (ASAP: order of checks).
 
-    def _accept(
-        self, envelope: Envelope, name: str, key: str | None, admitted: Admitted
-    ) -> Steps[tuple[bytes, AsapError | None]]:
-        """The ladder: sender, time, depth, skill, slot, nonce; then the handler; then the reply is kept."""
-        check_sender(envelope.sender, caller=admitted.caller)
+        Answers the handler's name, the time, and the nonce, which is claimed last of all.
+        """
+        check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._manifest.id:
             raise WrongRecipient(f"this is {self._manifest.id}", path="$.recipient")
-        now, nonce = self._sources.clock.now(), self._nonce(envelope)
+        now = self._sources.clock.now()
         if envelope.timestamp is not None:
             check_fresh(envelope.timestamp, now=now, limits=self._limits)
         elif self._nonces == "require":
             raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
+        nonce, payload = self._nonce(envelope), envelope.payload
+        if isinstance(payload, TaskRequest):
+            return payload.skill_id, now, nonce
+        if not isinstance(payload, Value) or type(payload) not in self._handles:
+            shown = envelope.payload_type[:64]
+            raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
+        return payload_name(type(payload)), now, nonce
+
+    def _job(self, envelope: Envelope, name: str, now: datetime, caller: Identity | None) -> Job:
+        """What the handler is given; raises `NestedTooDeep` or `SkillNotFound`."""
         depth = depth_of(envelope.extensions, most=self._limits.task_depth)
         if isinstance(envelope.payload, TaskRequest) and name not in self._skills:
             raise SkillNotFound("no such skill", path="$.payload.skill_id", facts={"skill_id": name[:64]})
+        task_id = _TASK + self._sources.tokens.new_id(now)
+        return Job(envelope.payload, envelope, task_id, depth, caller)  # type: ignore[arg-type]
 
-        slot = (admitted.caller.urn if admitted.caller else envelope.sender, key) if key else None
+    def _accept(self, job: Job, name: str, nonce: str | None, key: str | None) -> Steps[tuple[bytes, AsapError | None]]:
+        """The slot, then the nonce; then the handler; then the reply is kept."""
+        envelope = job.envelope
+        slot = (job.caller.urn if job.caller else envelope.sender, key) if key else None
         if slot:
             open_slot = self._open(slot, envelope)
             kept = _reply_kept(told(open_slot, (yield open_slot)))
@@ -206,8 +215,6 @@ class ServerRole:
         if nonce:
             yield from self._claim(envelope.sender, nonce, slot)
 
-        task_id = f"{_TASK}{self._sources.tokens.new_id(now)}"
-        job = Job(envelope.payload, envelope, task_id, depth, admitted.caller)  # type: ignore[arg-type]
         outcome = yield from self._run(Invoke(name, job, self._limits.handler_seconds), slot)
         error: AsapError | None = None
         try:
@@ -216,7 +223,7 @@ class ServerRole:
             error = found.under(_ENVELOPE)
             member = jsonrpc.failure(error)
             if isinstance(outcome, Returned):
-                yield Observe(Failed(name, task_id, f"{found.message} {found.__cause__ or ''}".rstrip()))
+                yield Observe(Failed(name, job.task_id, f"{found.message} {found.__cause__ or ''}".rstrip()))
         if slot:
             yield self._keep(slot, None if error and error.retryable else member)
         return member, error

@@ -35,20 +35,23 @@ class Quota:
     def spend(self, buckets: Buckets, *, now: float, cost: int = 1) -> tuple[Allowed | RetryAfter, Buckets]:
         """Takes `cost` tokens from every bucket, or none and says when they will be there.
 
-        A cost that no bucket can ever hold is told the time to fill that bucket.
+        A cost of 0 looks whether one more could be spent, and takes nothing. A cost that some bucket can never
+        hold is told the time to fill that bucket, and how much it holds.
         """
+        asked = max(cost, 1)
         passed = max(0.0, now - buckets.at)
         levels = tuple(
             min(float(rate.count), level + passed * rate.count / rate.seconds)
             for rate, level in zip(self.rates, buckets.levels, strict=True)
         )
         short = [
-            (min(cost, rate.count) - level) * rate.seconds / rate.count
+            (min(asked, rate.count) - level) * rate.seconds / rate.count
             for rate, level in zip(self.rates, levels, strict=True)
-            if level < cost
+            if level < asked
         ]
         if short:
-            return RetryAfter(max(short), self.text), Buckets(levels, now)
+            most = min(rate.count for rate in self.rates)
+            return RetryAfter(max(short), self.text, most), Buckets(levels, now)
         return Allowed(), Buckets(tuple(level - cost for level in levels), now)
 
 
@@ -67,10 +70,11 @@ class Allowed:
 
 @plain
 class RetryAfter:
-    """Not before this many seconds; `limit` is the quota's text."""
+    """Not before this many seconds; `limit` is the quota's text, `most` what can be spent at once."""
 
     seconds: float
     limit: str
+    most: int
 
 
 def parse_quota(text: str) -> Quota:

@@ -7,9 +7,10 @@ pydantic, and so of the reference, know: ``missing``, ``extra_forbidden``, ``str
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
-from ..errors import AsapError, Fault, InvalidValue
+from ..errors import AsapError, Fault
 from ..model._value import Value
 from .shapes import Shape, known_names, shapes, tag_of
 from .stamps import read_stamp
@@ -81,12 +82,13 @@ def _faults(cls: type[Value], value: Any, path: str, lenient: bool) -> Iterator[
                 yield Fault(step(path, key), "extra_forbidden", "is no field here")
     if (tag := tag_of(cls)) and value.get("type") != tag:
         yield Fault(f"{path}.type", "literal_error" if "type" in value else "missing", f"expected {tag!r}")
-    sound = True
+    sound: dict[str, Any] = {}
     for shape in shapes(cls):
-        for fault in _field_faults(shape, value, path, lenient):
-            sound = False
-            yield fault
-    if sound and (flaw := _flaw(cls, value)):
+        found = list(_field_faults(shape, value, path, lenient))
+        yield from found
+        if not found:
+            sound[shape.name] = _plain(shape, value[shape.name]) if shape.name in value else shape.default
+    if flaw := _flaw(cls, sound):
         yield flaw.under(path)
 
 
@@ -126,15 +128,12 @@ def _inner_faults(shape: Shape, item: Any, place: str, lenient: bool) -> Iterato
         yield Fault(place, shape.rule.type, problem)
 
 
-def _flaw(cls: type[Value], value: dict[str, Any]) -> Fault | None:
-    """What the noun itself says of its fields taken together."""
-    if cls.flaw is Value.flaw:
-        return None
+def _flaw(cls: type[Value], sound: dict[str, Any]) -> Fault | None:
+    """What the noun itself says of its fields taken together, as far as those it looks at are sound."""
     try:
-        cls(**{shape.name: _plain(shape, value[shape.name]) for shape in shapes(cls) if shape.name in value})
-    except InvalidValue as error:
-        return error.faults[0]
-    return None
+        return cls.flaw(SimpleNamespace(**sound))  # type: ignore[arg-type]
+    except AttributeError:
+        return None
 
 
 def _plain(shape: Shape, item: Any) -> Any:

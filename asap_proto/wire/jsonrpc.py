@@ -7,7 +7,16 @@ from typing import Any
 
 import orjson
 
-from ..errors import CATALOGUE, AsapError, BatchTooLarge, Fault, InvalidRequest, MalformedEnvelope, UnknownMethod
+from ..errors import (
+    CATALOGUE,
+    AsapError,
+    BatchTooLarge,
+    Fault,
+    HandlerFailed,
+    InvalidRequest,
+    MalformedEnvelope,
+    UnknownMethod,
+)
 from ..limits import ID_LENGTH, KEY_LENGTH
 from .faults import FAULTS_MOST, step, wrong
 from .json import dump, keys
@@ -152,6 +161,8 @@ def error_member(error: AsapError) -> dict[str, Any]:
     data: dict[str, Any] = {"code": error.code, "error": error.message, "path": error.path}
     if error.facts:
         data["details"] = error.facts
+    if error.code in _FLAT:
+        data |= {name: fact for name, fact in error.facts.items() if name not in data}
     if error.faults:
         data["validation_errors"] = [
             {"type": fault.type, "loc": fault.path, "msg": fault.problem} for fault in error.faults
@@ -166,6 +177,17 @@ def error_member(error: AsapError) -> dict[str, Any]:
 _STATUS = {"asap:auth/unauthenticated": 401, "asap:auth/sender_mismatch": 403}
 
 
+#: Where the releases' clients look for these facts beside the code, not among its details (ASAP: errors, rate limits).
+_FLAT = frozenset(
+    {
+        "asap:transport/rate_limited",
+        "asap:transport/handler_not_found",
+        "asap:protocol/unknown_method",
+        "asap:protocol/version_mismatch",
+    }
+)
+
+
 def failure(error: AsapError) -> bytes:
     """The ``error`` member of an answer, ready to be kept and sent under any id."""
     return b'"error":' + dump(error_member(error))
@@ -176,7 +198,8 @@ def failed(member: bytes) -> AsapError | None:
     if member.startswith(b'"result"'):
         return None
     data = orjson.loads(b"{" + member + b"}")["error"]["data"]
-    return CATALOGUE[data["code"]](data["error"], path=data["path"])
+    # A handler may raise a kind of its own, which is in no catalogue of ours.
+    return CATALOGUE.get(data["code"], HandlerFailed)(data["error"], path=data["path"])
 
 
 def answer(member: bytes, id: RpcId) -> bytes:

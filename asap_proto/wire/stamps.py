@@ -16,9 +16,9 @@ USUAL = "{v}.__class__ is str and len({v}) == 27 and {v}[4:20:3] == '--T::.' and
 
 _calendar = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:\.([0-9]{1,9}))?)?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"(?:[Tt _]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:[.,]([0-9]+))?)?([Zz]|[+\N{MINUS SIGN}-][0-9]{2}:?[0-5][0-9])?)?"
 ).fullmatch
-_number = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?").fullmatch
+_number = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]*)?|\.[0-9]+)").fullmatch
 
 #: Unix times above this many seconds (the year 2603) are milliseconds.
 _SECONDS_MOST = 20_000_000_000
@@ -34,9 +34,9 @@ def read_stamp(value: Any) -> datetime | None:
 def _from_text(text: str) -> datetime | None:
     if match := _calendar(text):
         day, time, seconds, fraction, zone = match.groups()
-        zone = "Z" if zone in (None, "z") else zone
+        zone = "Z" if zone in (None, "z") else zone.replace("\N{MINUS SIGN}", "-")
         return _iso(f"{day}T{time or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
-    return _from_number(float(text)) if _number(text) else None
+    return _from_number(float(text) if "." in text else int(text)) if _number(text) else None
 
 
 def _iso(text: str) -> datetime | None:
@@ -46,10 +46,9 @@ def _iso(text: str) -> datetime | None:
         return None
 
 
-def _from_number(seconds: float) -> datetime | None:
-    if abs(seconds) > _SECONDS_MOST:
-        seconds /= 1000
+def _from_number(number: float) -> datetime | None:
     try:
-        return (EPOCH + timedelta(seconds=seconds)).astimezone(UTC)
+        since = timedelta(milliseconds=number) if abs(number) > _SECONDS_MOST else timedelta(seconds=number)
+        return (EPOCH + since).astimezone(UTC)
     except (OverflowError, ValueError):
         return None

@@ -181,11 +181,11 @@ def test_quotas():
     steps = role(quota=True).admit(head())
     assert asks(steps) == Spend("192.0.2.1", 1, 1000.0)
     assert isinstance(finish(steps, Allowed()), Admitted)
-    response = refused(role(quota=True).admit(head()), RetryAfter(1.2, "10/second"))
+    response = refused(role(quota=True).admit(head()), RetryAfter(1.2, "10/second", 10))
     assert (response.status, response.headers["retry-after"]) == (429, "2")
     assert json.loads(response.body)["error"]["code"] == 429
     assert data_of(response)["details"] == {"retry_after": 2, "limit": "10/second"}
-    assert refused(role(quota=True).admit(head()), RetryAfter(0.0, "x")).headers["retry-after"] == "1"
+    assert refused(role(quota=True).admit(head()), RetryAfter(0.0, "x", 1)).headers["retry-after"] == "1"
 
 
 @pytest.mark.proves("auth.open-paths", "manifest.document", "manifest.caching")
@@ -255,12 +255,31 @@ def test_a_refusal_without_a_challenge_names_bearer():
 
 @pytest.mark.parametrize("secret", ["", "Bearer guess"])
 def test_who_guesses_at_tokens_spends_too(secret):
-    """By its address, for there is no name to go by; when that is spent it is told so, and no more."""
+    """By its address, for there is no name to go by."""
     steps = role(auth=("bearer",), quota=True).admit(head(authorization=secret))
-    command = asks(steps)
+    look = asks(steps)
+    assert look == Spend("guesses from 192.0.2.1", 0, look.now)
+    command = asks(steps, Allowed())
     if secret:
         assert isinstance(command, Authenticate)
         command = asks(steps, None)
-    assert command == Spend("192.0.2.1", 1, command.now)
-    assert isinstance(asks(steps, RetryAfter(3.0, "1/minute")), Observe)
+    assert command == Spend("guesses from 192.0.2.1", 1, command.now)
+    assert isinstance(asks(steps, Allowed()), Observe)
+    assert data_of(finish(steps))["status_code"] == 401
+
+
+def test_who_has_guessed_too_often_is_not_listened_to():
+    """Not even with the right token: else the answer would tell which one is right."""
+    steps = role(auth=("bearer",), quota=True).admit(head(authorization="Bearer right"))
+    asks(steps)
+    assert isinstance(asks(steps, RetryAfter(3.0, "1/minute", 1)), Observe)
     assert finish(steps).status == 429
+
+
+def test_a_right_token_is_charged_to_its_agent():
+    """The address pays for guesses alone."""
+    steps = role(auth=("bearer",), quota=True).admit(head(authorization="Bearer right"))
+    asks(steps)
+    asks(steps, Allowed())
+    command = asks(steps, CALLER)
+    assert command == Spend(ME, 1, command.now)

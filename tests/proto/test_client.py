@@ -403,3 +403,22 @@ def test_a_single_try():
     asks(steps)
     with pytest.raises(PeerUnreachable):
         steps.send(TransportFailure("refused", "no"))
+
+
+def test_an_error_that_comes_with_a_status():
+    """Tells more than the status; its Retry-After counts too."""
+    error = {"code": -32600, "message": "m", "data": {"code": "asap:transport/too_large", "error": "no"}}
+    steps = client().send(letter())
+    asks(steps)
+    with pytest.raises(BodyTooLarge) as caught:
+        steps.send(HttpResponse(413, {"retry-after": "7"}, dump({"jsonrpc": "2.0", "error": error, "id": None})))
+    assert (caught.value.facts["status"], caught.value.retry_after) == (413, 7)
+
+
+def test_an_error_without_a_code_of_ours_tells_no_more_than_its_status():
+    """As the releases answer 429 and 503."""
+    for error in ({"code": 429, "message": "m", "data": {"retry_after": 60}}, {"code": 1, "data": {"code": "x:y"}}):
+        steps = client(retry=RetryRule(attempts=1)).send(letter())
+        asks(steps)
+        with pytest.raises(PeerRefused):
+            steps.send(HttpResponse(400, {}, dump({"jsonrpc": "2.0", "error": error, "id": None})))

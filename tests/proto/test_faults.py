@@ -83,9 +83,14 @@ def test_the_message_reads_as_a_sentence(value, message):
 
 
 def test_fields_taken_together_are_judged_last():
-    """Only where each is right by itself; times and words are read for that."""
+    """As far as those that the rule looks at are right by themselves; times and words are read for that."""
     base = {"request_id": "r", "success": True}
-    for value, paths in ((base, ["$.success"]), (base | {"error": 5}, ["$.error"]), (base | {"result": {}}, [])):
+    for value, paths in (
+        (base, ["$.success"]),
+        (base | {"error": 5}, ["$.error", "$.success"]),
+        (base | {"success": 1}, ["$.success"]),
+        (base | {"result": {}}, []),
+    ):
         error = error_of(decode, McpToolResult, value)
         assert [fault.path for fault in (error.faults if error else ())] == paths
 

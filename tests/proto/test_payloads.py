@@ -59,9 +59,7 @@ def test_names_are_dotted_unless_told():
 
 
 @pytest.mark.proves("payload.update-percent")
-@pytest.mark.parametrize(
-    "progress", [None, {}, {"percent": 0}, {"percent": 100}, {"percent": 0.5}, {"percent": None}, {"note": 1}]
-)
+@pytest.mark.parametrize("progress", [None, {}, {"percent": 0}, {"percent": 100}, {"percent": 0.5}, {"note": 1}])
 def test_progress_that_passes(progress):
     """A percent is a number from 0 to 100, where there is one."""
     assert TaskUpdate("t", UpdateType.PROGRESS, TaskStatus.WORKING, progress).flaw() is None

@@ -46,7 +46,7 @@ def test_as_many_as_the_count_may_come_at_once():
     """The next has to wait for one token, and no longer."""
     quota = parse_quota("2/second")
     answers, buckets = spend(quota, [0, 0, 0])
-    assert answers == [Allowed(), Allowed(), RetryAfter(0.5, "2/second")]
+    assert answers == [Allowed(), Allowed(), RetryAfter(0.5, "2/second", 2)]
     assert spend(quota, [0.5], buckets=buckets)[0] == [Allowed()]
 
 
@@ -55,7 +55,7 @@ def test_all_rates_hold_at_once():
     quota = parse_quota("2/second;3/minute")
     answers, buckets = spend(quota, [0, 0, 0, 1, 1])
     assert answers[:2] == [Allowed(), Allowed()]
-    assert answers[2] == RetryAfter(0.5, quota.text)
+    assert answers[2] == RetryAfter(0.5, quota.text, 2)
     assert answers[3] == Allowed()
     assert answers[4].seconds == pytest.approx(19)
     assert buckets.levels == (pytest.approx(1), pytest.approx(0.05))
@@ -74,8 +74,16 @@ def test_time_that_goes_back_refills_nothing():
 
 
 def test_a_cost_that_no_bucket_can_hold():
-    """It is told to wait until the bucket is full: then it is refused again."""
+    """It is told how much the bucket holds."""
     quota = parse_quota("2/second")
-    assert spend(quota, [0], cost=3)[0] == [RetryAfter(0.0, "2/second")]
+    assert spend(quota, [0], cost=3)[0] == [RetryAfter(0.0, "2/second", 2)]
     _, buckets = spend(quota, [0, 0])
-    assert spend(quota, [0], buckets=buckets, cost=3)[0] == [RetryAfter(1.0, "2/second")]
+    assert spend(quota, [0], buckets=buckets, cost=3)[0] == [RetryAfter(1.0, "2/second", 2)]
+
+
+def test_a_look_takes_nothing():
+    """And finds out whether one more could be spent."""
+    quota = parse_quota("1/second")
+    assert spend(quota, [0, 0], cost=0)[0] == [Allowed(), Allowed()]
+    _, empty = spend(quota, [0])
+    assert spend(quota, [0], buckets=empty, cost=0)[0] == [RetryAfter(1.0, "1/second", 1)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asap_proto.errors import HandlerFailed, InvalidInput, MalformedJson, Overloaded, TaskNotFound
+from asap_proto.errors import HandlerFailed, InvalidInput, Kind, MalformedJson, Overloaded, TaskNotFound
 from asap_proto.limits import Limits
 from asap_proto.model import (
     PAYLOADS,
@@ -200,8 +200,13 @@ def test_each_further_item_of_a_batch_is_paid_for():
     assert isinstance(asks(steps, Allowed()), Together)
     steps = receive([1, 2, 3], server=role(quota=True))
     asks(steps)
-    response, event = end(steps, RetryAfter(2.0, "x"))
+    response, event = end(steps, RetryAfter(2.0, "3/second", 3))
     assert (response.status, event.code) == (429, "asap:transport/rate_limited")
+    assert answer_of(response)["error"]["data"]["retry_after"] == 2
+    steps = receive([1, 2, 3], server=role(quota=True))
+    asks(steps)
+    error = error_of(steps, RetryAfter(2.0, "2/second", 2))
+    assert (error["data"]["code"], error["data"]["details"]["most"]) == ("asap:protocol/batch_too_large", 2)
     assert isinstance(asks(receive([1], server=role(quota=True))), Together)
 
 
@@ -537,6 +542,36 @@ def test_other_payloads_have_to_be_answered():
     answer = handled("mcp.tool_call", call, McpToolResult("r", True, {}))["result"]["envelope"]
     assert answer["payload_type"] == "mcp.tool_result"
     assert {StateQuery, TaskUpdate, McpToolCall, McpResourceFetch} <= set(PAYLOADS.values())
+
+
+def test_a_kept_failure_of_a_kind_of_the_users_own():
+    """Is sent as it is; what is not in our catalogue is counted as the handler's failure."""
+
+    class OutOfStock(InvalidInput):
+        kind = Kind("shop:out_of_stock", -32602, 200, False, "Order something else.")
+
+    member = jsonrpc.failure(OutOfStock("none left"))
+    steps = receive(request_frame(key="k"))
+    asks(steps)
+    response, event = end(steps, Kept(member))
+    assert event.code == "asap:execution/handler_failed"
+    assert answer_of(response)["error"]["data"]["code"] == "shop:out_of_stock"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"sender": PEER}, "asap:auth/sender_mismatch"),
+        ({}, "asap:protocol/invalid_timestamp"),
+        ({"timestamp": None}, "asap:protocol/invalid_nonce"),
+        ({"timestamp": None, "extensions": None}, "asap:transport/handler_not_found"),
+    ],
+)
+def test_what_is_wrong_first_is_told_first(changes, code):
+    """Sender, time, nonce, handler."""
+    wrong = {"timestamp": "2001-01-01T00:00:00Z", "extensions": {"nonce": 5}, "payload_type": "x", "payload": {}}
+    steps = receive(request_frame(**(wrong | changes)), caller=CALLER)
+    assert error_of(steps)["data"]["code"] == code
 
 
 def test_a_kept_failure_is_counted_as_a_failure():

@@ -126,7 +126,7 @@ def test_a_quota_is_each_callers_own():
     """What one caller spends, another still has."""
     store = MemoryQuotas(parse_quota("1/second"))
     assert store.spend("a", 1, now=0.0) == Allowed()
-    assert store.spend("a", 1, now=0.0) == RetryAfter(1.0, "1/second")
+    assert store.spend("a", 1, now=0.0) == RetryAfter(1.0, "1/second", 1)
     assert store.spend("b", 1, now=0.0) == Allowed()
 
 
