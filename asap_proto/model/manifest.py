@@ -14,17 +14,18 @@ __all__ = ["AUTH_SCHEMES", "Agent", "AuthScheme", "Capabilities", "Endpoints", "
 
 # PEP 440, the rule that reference clients apply to versions, local part included.
 _version = re.compile(
-    r"\s*v?(\d+!)?\d+(\.\d+)*"
+    r"v?(\d+!)?\d+(\.\d+)*"
     r"([-_.]?(alpha|beta|preview|pre|a|b|c|rc)[-_.]?\d*)?"
     r"(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?"
     r"([-_.]?dev[-_.]?\d*)?"
-    r"(\+[a-z0-9]+([-_.][a-z0-9]+)*)?\s*",
+    r"(\+[a-z0-9]+([-_.][a-z0-9]+)*)?",
     re.IGNORECASE | re.ASCII,
 ).fullmatch
 
 
 def _check_version(text: str) -> str | None:
-    return None if _version(text) else "is no version (PEP 440); expected something like 1.2.3"
+    # Blanks around it pass, as every release lets them, whatever Unicode calls a blank.
+    return None if _version(text.strip()) else "is no version (PEP 440); expected something like 1.2.3"
 
 
 #: Schemes that every release accepts in a manifest (ASAP: authentication); others are refused by old peers.

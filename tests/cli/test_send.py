@@ -246,7 +246,7 @@ def test_manifest_for_people(asap, guarded_url):
 @pytest.mark.parametrize(
     ("answer", "exit_code", "code"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 1, "asap:protocol/malformed_json"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", 1, "asap:protocol/malformed_reply"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 1, "asap:protocol/malformed_reply"),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", 3, "asap:transport/refused"),
         (b"HTTP/1.1 503 Gone\r\ncontent-length: 0\r\n\r\n", 3, "asap:transport/thread_pool_exhausted"),
@@ -270,6 +270,6 @@ def test_peer_that_is_no_agent(asap, answer, exit_code, code):
     assert ended.exit_code == exit_code
     error = ended.document["error"]
     assert error["code"] == code
-    if code == "asap:protocol/malformed_reply":
+    if answer.endswith(b"{}"):
         assert {"path": "$.id", "type": "missing", "problem": "is required"} in error["faults"]
         assert "  $.id  is required" in ended.err

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import asap_proto
 
 IO = {
     "anyio",
@@ -38,14 +41,19 @@ for module in pkgutil.walk_packages(asap_proto.__path__, "asap_proto."):
 
 
 def loaded(code):
-    """The top-level modules that running `code` in a fresh interpreter loads beyond a bare one."""
+    """The top-level modules that running `code` in a fresh interpreter loads beyond a bare one.
+
+    The interpreter starts without `site`, so that what installed hooks load is not taken for loaded before;
+    an editable install is itself such a hook, hence the core's own directory.
+    """
+    path = [*sys.path, str(Path(asap_proto.__file__).parents[1])]
     script = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); before = set(sys.modules)\n"
         f"{code}\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
     )
     run = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script, json.dumps(sys.path)],
+        [sys.executable, "-I", "-S", "-c", script, json.dumps(path)],
         check=True,
         capture_output=True,
         text=True,

@@ -422,3 +422,13 @@ def test_an_error_without_a_code_of_ours_tells_no_more_than_its_status():
         asks(steps)
         with pytest.raises(PeerRefused):
             steps.send(HttpResponse(400, {}, dump({"jsonrpc": "2.0", "error": error, "id": None})))
+
+
+def test_one_exchange_may_have_its_own_timeout():
+    """A timeout given counts for every try of that exchange, and for no other."""
+    role = client(timeout=60.0)
+    steps = role.send(letter(), timeout=5.0)
+    assert asks(steps).timeout == 5.0
+    steps.send(REFUSED)
+    assert steps.send(None).timeout == 5.0
+    assert asks(role.send(letter())).timeout == 60.0

@@ -1,12 +1,46 @@
 """HTTP as plain values."""
 
-from asap_proto.http import HttpRequest, HttpResponse, RequestHead, TransportFailure, fold
+import pytest
+
+from asap_proto.http import HttpRequest, HttpResponse, RequestHead, TransportFailure, fold, fold_joined
 
 
 def test_header_names_are_folded_and_the_first_counts():
-    """Names are case-insensitive; of a repeated header the first counts, as for every release."""
+    """Names are case-insensitive; of a repeated header that is no list the first counts, as for every release."""
     pairs = [(b"Content-Type", b"a"), (b"CONTENT-TYPE", b"b"), (b"X", b"\xe9")]
     assert fold(pairs) == {"content-type": "a", "x": "\xe9"}
+
+
+def test_lists_are_joined():
+    """What is a list may come in several headers."""
+    pairs = [(b"ASAP-Version", b"9.9"), (b"If-None-Match", b'"a"'), (b"asap-version", b"2.2"), (b"if-none-match", b"*")]
+    assert fold(pairs) == {"asap-version": "9.9, 2.2", "if-none-match": '"a", *'}
+
+
+def test_two_credentials_are_none():
+    """Joined, two tokens are one that nobody knows."""
+    assert fold([(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")]) == {
+        "authorization": "Bearer a, Bearer b"
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "coding"),
+    [
+        (["gzip"], "gzip"),
+        (["gzip", "identity"], "gzip"),
+        (["Identity", "br"], "br"),
+        (["identity", "identity"], "identity"),
+        (["", ""], "identity"),
+        (["gzip", "br"], "gzip, br"),
+        (["gzip", "gzip"], "gzip, gzip"),
+    ],
+)
+def test_codings_joined_or_not(values, coding):
+    """The coding is the same whether a header came twice, was joined on its way, or was a list at once."""
+    assert fold([(b"content-encoding", value.encode()) for value in values]) == {"content-encoding": coding}
+    for comma in (",", ", "):
+        assert fold_joined({"content-encoding": comma.join(values)}) == {"content-encoding": coding}
 
 
 def test_values_are_compared_by_what_they_hold():

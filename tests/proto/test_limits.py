@@ -207,7 +207,15 @@ BOUNDS = {
 }
 
 #: What the core only names: words, and numbers that a front holds to.
-ELSEWHERE = {"ASAP_VERSION", "SUPPORTED_VERSIONS", "Limits", "GZIP_MEMBERS", "handler_threads"}
+ELSEWHERE = {
+    "ASAP_VERSION",
+    "SUPPORTED_VERSIONS",
+    "Limits",
+    "GZIP_MEMBERS",
+    "auth_seconds",
+    "handler_threads",
+    "progress_seconds",
+}
 
 
 @pytest.mark.proves("limits.bounds")

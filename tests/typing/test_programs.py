@@ -14,7 +14,8 @@ ROOT = HERE.parents[1]
 
 
 def check(*programs, cache):
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", *map(str, programs)]
+    options = ["--strict", f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={cache}"]
+    command = [sys.executable, "-m", "mypy", *options, *map(str, programs)]
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([str(ROOT), str(ROOT / "adapters")])}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment, cwd=HERE)
 

@@ -3,6 +3,7 @@
 `models.json`   verdicts of release 1.0.0 for every model, as a base object and one patch per case
 `server.jsonl`  raw requests and the verdict of each release's server
 `client.jsonl`  answers and how each release's client took them; what those clients sent
+`ours.jsonl`    inputs that we thought of, for the families of the deviations table, and the verdict of release 1.0.0
 README.md says what each member of a row means.
 """
 
@@ -40,8 +41,12 @@ def facts() -> dict[str, Any]:
 
 def cases() -> Iterator[Case]:
     """Every model vector, its patch applied."""
+    ours: dict[str, list[Any]] = {}
+    for row in _lines("ours.jsonl"):
+        if "model" in row:
+            ours.setdefault(row["model"], []).append(row["case"])
     for model, told in _models()["models"].items():
-        for name, patch, verdict, *rest in told["cases"]:
+        for name, patch, verdict, *rest in [*told["cases"], *ours.get(model, ())]:
             given = patched(told["base"], patch)
             if verdict == "ok":
                 dump = {**told["defaults"], **given, **(rest[0] if rest else {})} if isinstance(given, dict) else given
@@ -60,7 +65,7 @@ def patched(base: Mapping[str, Any], patch: Mapping[str, Any]) -> Any:
 
 def exchanges() -> list[dict[str, Any]]:
     """Raw requests with the verdict of each release's server."""
-    return _lines("server.jsonl")
+    return [*_lines("server.jsonl"), *(row for row in _lines("ours.jsonl") if "profile" in row)]
 
 
 def answers(*kinds: str) -> list[dict[str, Any]]:

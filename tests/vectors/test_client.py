@@ -164,5 +164,5 @@ def test_sent_request_is_answered(row: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", deviations.CLIENT, ids=lambda row: row.pattern)
 def test_rows_are_used(row: deviations.Row) -> None:
-    """Each row of the table covers an answer."""
-    assert any(row.covers(each["name"]) for each in [*HEARD, *ANSWERED])
+    """Each pattern of the table covers an answer."""
+    assert row.idle(each["name"] for each in [*HEARD, *ANSWERED]) == []

@@ -34,6 +34,7 @@ _NOT_HEARD = frozenset(
         "asap:transport/refused",
         "asap:transport/thread_pool_exhausted",
         "asap:transport/timed_out",
+        "asap:transport/too_large",
         "asap:transport/unreachable",
     }
 )
