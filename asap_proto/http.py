@@ -9,17 +9,38 @@ from attrs import field
 
 from .plain import plain
 
-__all__ = ["Headers", "HttpRequest", "HttpResponse", "RequestHead", "TransportFailure", "fold"]
+__all__ = ["Headers", "HttpRequest", "HttpResponse", "RequestHead", "TransportFailure", "fold", "fold_joined"]
 
 #: Header names in lower case to values.
 Headers = Mapping[str, str]
 
+#: Names whose values are joined when they are repeated; of any other the first counts.
+_JOINED = frozenset({"asap-version", "authorization", "content-encoding", "if-none-match"})
+
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers from raw pairs (RFC 9112: latin-1); of a repeated name the first counts."""
+    """Headers from raw pairs (RFC 9112: latin-1).
+
+    What is a list may come in several headers, and is joined (RFC 9110 section 5.3); else the first counts.
+    Two credentials are joined too: so they are none, whichever of the two a gateway in front has looked at.
+    """
     headers: dict[str, str] = {}
-    for name, value in pairs:
-        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    for raw, value in pairs:
+        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
+        if name in headers and name in _JOINED:
+            headers[name] += f", {text}"
+        else:
+            headers.setdefault(name, text)
+    return fold_joined(headers)
+
+
+def fold_joined(headers: dict[str, str]) -> dict[str, str]:
+    """Headers whose repeated names were joined on their way, as WSGI has it: what `fold` makes of the same request."""
+    coding = headers.get("content-encoding")
+    if coding is not None and "," in coding:
+        # "gzip" and then "identity" is gzip; two real codings stay two, which nobody undoes.
+        real = [one.strip() for one in coding.split(",") if one.strip().lower() not in ("", "identity")]
+        headers["content-encoding"] = ", ".join(real) or "identity"
     return headers
 
 

@@ -77,8 +77,12 @@ class Limits:
     slot_bytes: int = 64 * 1024 * 1024
     #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
     callers: int = 10_000
-    #: How long a handler may run; the protocol's default task timeout.
+    #: How long a handler may run, the protocol's default task timeout; sync can't cut one off, and does not try.
     handler_seconds: float = 600.0
+    #: How long a token validator that waits may take: nobody who is unknown may hold a request for long.
+    auth_seconds: float = 10.0
+    #: How long a handler's word of its progress may take to be told: the task itself waits for it.
+    progress_seconds: float = 5.0
     #: Plain functions that run at once; when all are busy a request is answered 503.
     handler_threads: int = 40
 

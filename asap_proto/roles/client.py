@@ -127,12 +127,17 @@ class ClientRole:
         )
 
     def send(
-        self, envelope: Envelope, *, idempotency_key: str | None = None, retry: RetryRule | None = None
+        self,
+        envelope: Envelope,
+        *,
+        idempotency_key: str | None = None,
+        retry: RetryRule | None = None,
+        timeout: float | None = None,
     ) -> Steps[Envelope]:
         """The reply; raises `RemoteFault` as the peer reports it, or why none that fits came.
 
         All tries carry one idempotency key, so that a peer that keeps slots runs the request once.
-        `retry` counts instead of the role's own rule.
+        `retry` and `timeout` count instead of the role's own.
         """
         key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
 
@@ -143,7 +148,7 @@ class ClientRole:
             return self._post(self._frame(envelope, rpc_id, key), key)
 
         rpc_id = self._next_id()
-        return (yield from self._attempts(post, read, retry))
+        return (yield from self._attempts(post, read, retry, timeout))
 
     def send_batch(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
         """The replies in order, each an envelope or its error: one that fails never loses the others.
@@ -204,17 +209,22 @@ class ClientRole:
         return (yield from self._attempts(post, read))
 
     def _attempts(
-        self, make: Callable[[], HttpRequest], read: Callable[[HttpResponse], R], retry: RetryRule | None = None
+        self,
+        make: Callable[[], HttpRequest],
+        read: Callable[[HttpResponse], R],
+        retry: RetryRule | None = None,
+        timeout: float | None = None,
     ) -> Steps[R]:
         """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
         retry = retry or self._retry
+        timeout = self._timeout if timeout is None else timeout
         attempt = 0
         while True:
             attempt += 1
             request = make()
             self._ask_breaker()
             try:
-                answer = yield from ask(Transmit(request, self._timeout))
+                answer = yield from ask(Transmit(request, timeout))
                 result = read(self._whole(answer))
             except AsapError as error:
                 self._tell_breaker(error)

@@ -1,11 +1,13 @@
 """How each front runs handlers: in time, in threads, of the right colour."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import asap_adapters.sync
@@ -226,3 +228,98 @@ def test_block_that_raises(runtime):
 
     with pytest.raises(Misuse, match="as it is"):
         runtime.run(main)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("ends", ["closed", "left open"])
+def test_peers_of_each_run(runtime, ends):
+    """An agent may be used in one run after another: each has connections of its own, and the last one's go."""
+    echo = runtime.front.Agent(WORKER)
+
+    @echo.skill("echo")
+    async def say(task):
+        return task.input
+
+    agent = runtime.front.Agent(ME)
+    clients = []
+
+    async def main():
+        async with runtime.front.serving(echo.app()) as url:
+            agent.reconfigure(peers={WORKER: url})
+            client = agent.peer(WORKER)
+            assert agent.peer(WORKER) is client
+            clients.append(client)
+            assert (await client.request("echo", {"x": 1})).result == {"x": 1}
+            if ends == "closed":
+                await agent.aclose()
+
+    for _ in range(3):
+        runtime.run(main)
+    assert len({id(client) for client in clients}) == 3
+    clients.clear()
+    gc.collect()
+    assert len(agent._clients) <= (0 if ends == "closed" else 1)
+    # A connection that was left open in a run that is over ends here, and not in another test.
+    agent._forget()
+    gc.collect()
+
+
+def test_a_peer_named_before_the_run(runtime):
+    """A client may be made before anything runs, and is closed with the agent."""
+    agent = runtime.front.Agent(ME, peers={WORKER: "http://127.0.0.1:1"})
+    client = agent.peer(WORKER)
+    assert agent.peer(WORKER) is client
+    runtime.run(agent.aclose)
+    assert client._transport._client.is_closed
+
+
+def test_ready_as_the_lifespan_says(runtime):
+    """An app is not ready once its server shuts it down, and again when it is started anew; others do not care."""
+    agent = runtime.front.Agent(WORKER)
+
+    async def ready(app):
+        return (await Caller(app, b"", path="/ready", method="GET")()).status
+
+    async def main():
+        app, other = agent.app(), agent.app()
+        seen = []
+
+        async def receive():
+            seen.append(await ready(app))
+            return {}
+
+        async def send(message):
+            seen.append((message["type"].rpartition(".")[0], await ready(app)))
+
+        for _ in range(2):
+            await app({"type": "lifespan"}, receive, send)
+        once = [("lifespan.startup", 200), 200, ("lifespan.shutdown", 503)]
+        assert seen == [200, *once, 503, *once]
+        assert await ready(other) == 200
+
+    runtime.run(main)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_validator_that_waits(runtime, slow, caplog):
+    """An async validator is asked; one that takes too long lets nobody in."""
+
+    async def validate(token):
+        await (anyio.sleep(9) if slow else anyio.lowlevel.checkpoint())
+        return ME
+
+    agent = runtime.front.Agent(WORKER, token_validator=validate, limits=Limits(auth_seconds=0.05))
+
+    @agent.skill("echo")
+    async def echo(task):
+        return {}
+
+    async def main():
+        return await Caller(agent.app(), frame("echo"), headers=[(b"authorization", b"Bearer x")])()
+
+    caller = runtime.run(main)
+    if slow:
+        assert code(caller) == "asap:auth/unauthenticated"
+        assert "the token validator failed" in caplog.text
+    else:
+        assert "result" in json.loads(caller.body)

@@ -2,9 +2,11 @@
 
 import io
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -141,3 +143,49 @@ def test_interrupted_handler_frees_its_slot():
         call(app, body, CONTENT_LENGTH=str(len(body)))
     assert performer._active == 0
     assert performer._stores.slots._busy == {}
+
+
+def test_not_ready_while_every_thread_is_taken():
+    """With all handler threads busy a balancer is told to look elsewhere, until one is free."""
+    agent = Agent(WORKER, limits=Limits(handler_threads=1))
+    app = agent.app()
+    heard = []
+
+    @agent.skill("look")
+    def look(task):
+        heard.append(call(served, REQUEST_METHOD="GET", PATH_INFO="/ready")["status"])
+
+    served = agent.app()
+    body = json.dumps(frame("look")).encode()
+    assert call(served, body, CONTENT_LENGTH=str(len(body)))["status"] == "200 OK"
+    assert heard == ["503 Service Unavailable"]
+    for one in (app, served):
+        assert call(one, REQUEST_METHOD="GET", PATH_INFO="/ready")["status"] == "200 OK"
+
+
+def test_a_full_pool_is_counted():
+    """A handler that found no thread was not run, and stands in a counter of its own."""
+    agent = Agent(WORKER, limits=Limits(handler_threads=0))
+    agent.skill("nod")(lambda task: None)
+    app = agent.app()
+    body = json.dumps(frame("nod")).encode()
+    assert call(app, body, CONTENT_LENGTH=str(len(body)))["status"] == "503 Service Unavailable"
+    text = call(app, REQUEST_METHOD="GET", PATH_INFO="/asap/metrics")["body"].decode()
+    assert "\nasap_thread_pool_exhausted_total 1.0\n" in text
+    assert "asap_handler_executions_total{" not in text
+
+
+def test_the_server_takes_no_more_than_the_app():
+    """Waitress reads a body before it asks: what is far too much it refuses at its announcement."""
+    agent = Agent(WORKER, limits=Limits(request_bytes=1000))
+    head = b"POST /asap HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    for length, body, whose in ((100_000_000, b"", False), (1001, bytes(1001), True)):
+        with (
+            serving(agent.app()) as url,
+            socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as wire,
+        ):
+            wire.settimeout(5)
+            wire.sendall(head % length + body)
+            answer = wire.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert (b"asap:transport/too_large" in answer) is whose

@@ -60,6 +60,13 @@ class Front:
             finally:
                 self._portal.call(real.aclose)
 
+    def close(self, agent: "FacedAgent") -> None:
+        """Closes the agent, as its owner would."""
+        if self._portal is None:
+            agent.real.close()
+        else:
+            self._portal.call(agent.real.aclose)
+
     def handler(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A handler as this front likes it best."""
         return _told_plainly(function) if self._portal is None else _told_awaiting(function)

@@ -1,11 +1,14 @@
 """Agents among themselves: chains of tasks, and progress told on the way."""
 
+import json
+
 import pytest
 
-from asap_proto import TaskUpdate
+from asap_proto import Limits, Misuse, TaskUpdate
 from asap_proto.errors import HandlerFailed, NestedTooDeep, SkillNotFound
 
 from .fronts import ME, WORKER
+from .wires import Peer, http_answer, listening
 
 
 def urn(n):
@@ -140,3 +143,52 @@ def test_progress_to_nobody(front, stack):
 
         with front.serving(worker) as url, front.client(url) as client:
             assert client.request("work", {}).result == {"done": True}
+
+
+@pytest.mark.parametrize("percent", [150, -1, float("nan"), "half"])
+def test_progress_that_is_none(front, stack, percent):
+    """What is no percentage is the handler's mistake, and reaches it."""
+    caught = []
+    worker = front.agent(peers={ME: "http://127.0.0.1:1"})
+
+    @worker.skill("work")
+    def work(task):
+        try:
+            yield task.progress(percent)
+        except Misuse as error:
+            caught.append(error)
+        return {}
+
+    with front.client(stack.enter_context(front.serving(worker))) as client:
+        client.request("work", {})
+    assert len(caught) == 1
+
+
+def test_progress_is_not_waited_for(front, stack):
+    """A caller that listens and never answers holds up its task for no longer than the limit says."""
+    never = stack.enter_context(listening(Peer(lambda connection: connection.recv(1))))
+    worker = front.agent(peers={ME: never}, limits=Limits(progress_seconds=0.05))
+
+    @worker.skill("work")
+    def work(task):
+        yield task.progress(10)
+        return {"done": True}
+
+    with front.client(stack.enter_context(front.serving(worker)), timeout=8) as client:
+        assert client.request("work", {}).result == {"done": True}
+
+
+@pytest.mark.parametrize("code", ["asap:protocol/invalid_state", "asap:task/not_found", "asap:local/misuse"])
+def test_progress_that_the_caller_refuses(front, stack, code):
+    """Whatever the caller reports, in the words of whichever class of ours, does not fail the task."""
+    refused = {"jsonrpc": "2.0", "id": "req-1", "error": {"code": -32602, "message": "no", "data": {"code": code}}}
+    peer = stack.enter_context(listening(Peer(http_answer(json.dumps(refused).encode()))))
+    worker = front.agent(peers={ME: peer})
+
+    @worker.skill("work")
+    def work(task):
+        yield task.progress(10)
+        return {"done": True}
+
+    with front.client(stack.enter_context(front.serving(worker))) as client:
+        assert client.request("work", {}).result == {"done": True}

@@ -5,6 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Unpack
+from weakref import WeakKeyDictionary
+
+from anyio import NoEventLoopError
+from anyio.lowlevel import current_token
 
 from asap_proto.roles import Returned, TimedOut
 
@@ -15,28 +19,61 @@ from .client import Client
 __all__ = ["Agent"]
 
 
+class _Nowhere:
+    """Stands for the event loop where there is none yet."""
+
+
+_NOWHERE = _Nowhere()
+
+
+def _here() -> object:
+    try:
+        return current_token().native_token
+    except NoEventLoopError:
+        return _NOWHERE
+
+
 class Agent(BaseAgent):
     """What it is, what it can do, whom it knows; the options are those of `AgentOptions`."""
 
     def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
         super().__init__(urn, **options)
-        self._clients: dict[str, Client] = {}
+        # A connection can't outlive its event loop, nor go to another.
+        self._clients: WeakKeyDictionary[object, dict[str, Client]] = WeakKeyDictionary()
 
     def app(self) -> App:
         """The agent as an ASGI app, with the skills it has now: mount it, or serve it."""
         return App(self, Served.of(self), self._within)
 
     def peer(self, urn: str) -> Client:
-        """The client for one of `peers`, kept open until `aclose`; raises `Misuse`."""
-        if urn not in self._clients:
-            self._clients[urn] = Client(self.peer_url(urn), me=self.settings.urn, **self.client_options(urn))
-        return self._clients[urn]
+        """The client for one of `peers` in this event loop, kept open until `aclose`; raises `Misuse`."""
+        clients = self._clients.get(_here())
+        if clients is None:
+            self._forget()
+            clients = self._clients.setdefault(_here(), {})
+        if urn not in clients:
+            clients[urn] = Client(self.peer_url(urn), me=self.settings.urn, **self.client_options(urn))
+        return clients[urn]
 
     async def aclose(self) -> None:
+        """Takes no more work, as `/ready` then says, and gives back the connections to peers."""
+        self.closings += 1
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
         """Gives back the connections to peers; an app does so when its server shuts it down."""
-        while self._clients:
-            _, client = self._clients.popitem()
-            await client.aclose()
+        self._forget()
+        for loop in (_here(), _NOWHERE):
+            clients = self._clients.pop(loop, {})
+            while clients:
+                _, client = clients.popitem()
+                await client.aclose()
+
+    def _forget(self) -> None:
+        """Lets go of clients whose event loop is over: their connections hold an asyncio loop, never trio's token."""
+        for loop in list(self._clients):
+            if getattr(loop, "is_closed", bool)():
+                self._clients.pop(loop, None)
 
     @staticmethod
     @abstractmethod

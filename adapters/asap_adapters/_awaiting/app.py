@@ -36,7 +36,8 @@ class App:
     def __init__(self, agent: Agent, served: Served, within: Within) -> None:
         self._agent = agent
         self._role = served.role
-        self._perform = Performer(agent, served, within).perform
+        self._performer = Performer(agent, served, within)
+        self._perform = self._performer.perform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -52,9 +53,11 @@ class App:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
+        self._performer.open()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._agent.aclose()
+        self._performer.close()
+        await self._agent.hang_up()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:

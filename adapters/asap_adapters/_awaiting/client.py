@@ -69,7 +69,8 @@ class Client(BaseClient):
 
     async def report(self, job: Job, percent: float, message: str | None = None) -> Envelope:
         """Tells the peer, once, how far the task has come that it asked for."""
-        steps = self._role.send(compose_progress(self._role, job, percent, message), retry=ONCE)
+        timeout = min(self._timeout, self._limits.progress_seconds)
+        steps = self._role.send(compose_progress(self._role, job, percent, message), retry=ONCE, timeout=timeout)
         return await self._tell(steps)
 
     async def send(self, envelope: Envelope) -> Envelope:

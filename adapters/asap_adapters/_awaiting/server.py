@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 import anyio
 import anyio.to_thread
 
-from asap_proto.http import HttpResponse
 from asap_proto.roles import (
     AnyCommand,
     Authenticate,
@@ -28,17 +25,16 @@ from asap_proto.roles import (
     ReadState,
     Returned,
     Saturated,
-    ServerState,
     Spend,
     TimedOut,
     Together,
     Transmit,
 )
 from asap_proto.rules.identity import Identity
-from asap_proto.rules.quota import Allowed
 
-from .._shared.agents import Served, bearer_token, identity_of
+from .._shared.agents import Served, identity_of
 from .._shared.logs import log_raised
+from .._shared.performing import BasePerformer, letting_nobody_in
 from .._shared.skills import Handler
 from .drive import drive_together
 from .tasks import Task, ThreadTask
@@ -51,35 +47,25 @@ __all__ = ["Performer", "Within"]
 #: Awaits for at most so many seconds.
 Within = Callable[[float, Coroutine[Any, Any, Any]], Awaitable[Returned | TimedOut]]
 
-log = logging.getLogger("asap_adapters.server")
 
-
-class Performer:
+class Performer(BasePerformer):
     """Performs what one served agent's stories ask."""
 
     def __init__(self, agent: Agent, served: Served, within: Within) -> None:
+        super().__init__(served, agent)
         self._agent = agent
         self._within = within
-        self._served = served
-        self._stores = served.stores
-        self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
-        self._active = 0
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def perform(self, command: AnyCommand) -> Any:
         match command:
             case Invoke():
-                return await self._invoke(command)
+                started = self._clock.elapsed()
+                return self._ended(command, await self._invoke(command), started)
             case Observe():
-                return self._served.observe(command.event)
-            case ClaimNonce():
-                return self._stores.nonces.claim(command.sender, command.nonce, now=command.now, until=command.until)
-            case OpenSlot():
-                return self._stores.slots.open(command.key, command.digest, now=command.now, until=command.until)
-            case KeepReply():
-                return self._keep(command)
-            case Spend():
-                return self._spend(command)
+                return self._observe(command)
+            case ClaimNonce() | OpenSlot() | KeepReply() | Spend():
+                return self._remember(command)
             case Authenticate():
                 return await self._authenticate(command)
             case Together():
@@ -87,36 +73,20 @@ class Performer:
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
-                return ServerState(ready=True, started=self._served.started, active=self._active)
+                return self._state(ready=self._is_open())
             case Transmit() | Pause():
                 raise TypeError(f"a server is never asked to {type(command).__name__}")
             case _:
                 assert_never(command)
 
-    def _keep(self, command: KeepReply) -> None:
-        if command.reply is None:
-            self._stores.slots.free(command.key)
-        else:
-            self._stores.slots.keep(command.key, command.reply, until=command.until)
-
-    def _spend(self, command: Spend) -> Any:
-        quotas = self._stores.quotas
-        return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
-
-    def _metrics(self) -> HttpResponse:
-        return self._served.metrics.response()
-
     async def _authenticate(self, command: Authenticate) -> Identity | None:
-        token, validator = bearer_token(command.authorization), self._served.token_validator
-        if token is None or validator is None:
-            return None
-        try:
-            answer = validator(token)
-            return identity_of(await answer if inspect.isawaitable(answer) else answer)
-        except Exception:
-            # A validator that fails lets nobody in; the caller is not told why.
-            log.exception("the token validator failed")
-            return None
+        with letting_nobody_in():
+            answer = self._vouched(command)
+            if inspect.isawaitable(answer):
+                with anyio.fail_after(self._served.limits.auth_seconds):
+                    answer = await answer
+            return identity_of(answer)
+        return None
 
     async def _invoke(self, command: Invoke) -> Outcome:
         handler = self._served.handler(command.name, command.job)

@@ -21,7 +21,7 @@ from asap_proto.model import (
 from asap_proto.roles import Failed, Handled, Job, NoncePolicy, ServerRole
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Quota, parse_quota
-from asap_proto.sources import Sources
+from asap_proto.sources import Clock, Sources
 from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots, NonceStore, QuotaStore, SlotStore
 
 from .clients import ClientOptions
@@ -88,6 +88,8 @@ class AgentOptions(TypedDict, total=False):
     tokens: Mapping[str, str]
     #: Says which agent a bearer token stands for: a URN, an `Identity`, or None.
     #: Given one, the agent asks every caller for a token.
+    #: A plain function must not block, for it runs where all else waits on asyncio and trio; one that has to wait is
+    #: ``async def`` there, and lets nobody in when it takes longer than `Limits.auth_seconds`.
     token_validator: Callable[[str], Any]
     #: Such as ``10/second;100/minute``, for each caller.
     quota: str
@@ -114,6 +116,8 @@ class BaseAgent:
     def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
         self.settings = _settings(urn, options)
         self.skills = Skills(plain_only=self._plain_only)
+        #: How often the agent was closed; an app made, or started, before the last time is not ready.
+        self.closings = 0
         # A version or a quota that can't be served is told here, not when the first peer asks.
         self.manifest()
         _quota(self.settings)
@@ -216,6 +220,7 @@ class Served:
     metrics: Metrics
     limits: Limits
     token_validator: Callable[[str], Any] | None
+    clock: Clock
     started: float
 
     @classmethod
@@ -239,6 +244,7 @@ class Served:
             Metrics(),
             own.limits,
             own.token_validator,
+            own.sources.clock,
             own.sources.clock.elapsed(),
         )
 

@@ -55,6 +55,7 @@ class BaseClient:
         self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
         self._limits = options.get("limits", Limits())
         self._peer = options.get("peer")
+        self._timeout = options.get("timeout", 60.0)
         self._role = ClientRole(
             me,
             options.get("sources", SYSTEM),
@@ -63,7 +64,7 @@ class BaseClient:
             retry=options.get("retry", RetryRule()),
             breaker=options.get("breaker"),
             nonces=options.get("nonces", True),
-            timeout=options.get("timeout", 60.0),
+            timeout=self._timeout,
         )
 
     @property

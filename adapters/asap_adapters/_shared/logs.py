@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from asap_proto.errors import AsapError
-from asap_proto.roles import TOLD, Failed, Invoke
+from asap_proto.errors import AsapError, Misuse
+from asap_proto.roles import TOLD, Failed, Invoke, Job
 
-__all__ = ["log_failed", "log_raised"]
+__all__ = ["log_failed", "log_raised", "log_untold"]
 
 log = logging.getLogger("asap_adapters.server")
 
@@ -29,3 +29,11 @@ def log_raised(command: Invoke, error: Exception | SystemExit) -> Exception:
 def log_failed(event: Failed) -> None:
     """What a handler returned could not be sent."""
     log.error("handler %r: %s (task %s)", event.name, event.reason, event.task_id)
+
+
+def log_untold(job: Job, error: AsapError) -> None:
+    """How far a task has come could not be told; raises again what the handler itself did wrong."""
+    # What the peer reports carries its number, and may be of the same class.
+    if isinstance(error, Misuse) and "rpc_code" not in error.facts:
+        raise error
+    log.warning("progress of %s not told: %s", job.task_id, error.code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import types
 import typing
@@ -68,19 +69,33 @@ class Signature:
 
 def read_signature(handler: Callable[..., Any], *, name: str) -> Signature:
     """Raises `Misuse` for a handler that can't be called as one."""
+    if isinstance(handler, functools.partial):
+        raise Misuse(f"the handler of {name!r} is a functools.partial, whose types can't be read; wrap it in a def")
+    try:
+        given_parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        raise Misuse(f"the handler of {name!r} has no signature that can be read; wrap it in a def") from None
     parameters = [
-        p
-        for p in inspect.signature(handler).parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        p for p in given_parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     if len(parameters) not in (1, 2) or any(p.kind is p.KEYWORD_ONLY for p in parameters):
         raise Misuse(f"the handler of {name!r} takes a task, or a task and its input; it was given {parameters}")
-    hints = typing.get_type_hints(handler)
+    hints = _hints(handler if inspect.isroutine(handler) else type(handler).__call__, f"the handler of {name!r}")
     taken = hints.get(parameters[1].name) if len(parameters) == 2 else None
     if len(parameters) == 2 and not (isinstance(taken, type) and attrs.has(taken)):
         raise Misuse(f"the input of {name!r} needs an attrs class as its annotation")
     given = hints.get("return")
     return Signature(taken, given if isinstance(given, type) and attrs.has(given) else None)
+
+
+def _hints(of: Any, words: str) -> dict[str, Any]:
+    """Annotations, as the types they name; raises `Misuse`."""
+    try:
+        return typing.get_type_hints(of)
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+        raise Misuse(
+            f"the annotations of {words} can't be read ({error}); define what they name at the top of their module"
+        ) from None
 
 
 def _schema(cls: type) -> dict[str, Any]:
@@ -90,7 +105,7 @@ def _schema(cls: type) -> dict[str, Any]:
 
 
 def _class_schema(cls: Any, defs: dict[str, Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls, cls.__name__)
     fields = attrs.fields(cls)
     return {
         "type": "object",
@@ -111,6 +126,9 @@ def _hint_schema(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [_hint_schema(option, defs) for option in arguments]}
     if origin is typing.Literal:
         return {"enum": list(arguments)}
+    if _is_fixed(hint):
+        items = [_hint_schema(argument, defs) for argument in arguments]
+        return {"type": "array", "items": False, **({"prefixItems": items, "minItems": len(items)} if items else {})}
     if origin in (list, tuple):
         return {"type": "array", "items": _hint_schema(arguments[0], defs)}
     if origin is dict:
@@ -142,6 +160,20 @@ def _is_array(hint: Any) -> bool:
     return typing.get_origin(hint) in (list, tuple)
 
 
+def _is_fixed(hint: Any) -> bool:
+    return typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] != (...,)
+
+
+def _item_types(hint: Any, count: int) -> tuple[Any, ...]:
+    """The type of each item of an array that has so many; raises `ValueError` where it may not."""
+    arguments = typing.get_args(hint)
+    if not _is_fixed(hint):
+        return arguments[:1] * count
+    if count != len(arguments):
+        raise ValueError(f"expected {len(arguments)} items")
+    return arguments
+
+
 def _stamp(value: Any, _: Any) -> datetime:
     if (stamp := read_stamp(value)) is None:
         raise ValueError("expected a time, such as 2026-01-02T03:04:05Z")
@@ -168,13 +200,13 @@ def _strict() -> Converter:
         return structure
 
     def structure_array(hint: Any) -> Callable[[Any, Any], Any]:
-        item, make = typing.get_args(hint)[0], typing.get_origin(hint)
+        make = typing.get_origin(hint)
 
         def structure(value: Any, _: Any) -> Any:
             if value.__class__ is not list:
                 raise ValueError("expected an array")
             made, errors = [], []
-            for index, inner in enumerate(value):
+            for index, (inner, item) in enumerate(zip(value, _item_types(hint, len(value)), strict=True)):
                 try:
                     made.append(converter.structure(inner, item))
                 except (ValueError, BaseValidationError) as error:

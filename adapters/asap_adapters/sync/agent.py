@@ -35,7 +35,8 @@ class Agent(BaseAgent):
             return self._clients[urn]
 
     def close(self) -> None:
-        """Gives back the connections to peers."""
+        """Takes no more work, as `/ready` then says, and gives back the connections to peers."""
+        self.closings += 1
         with self._clients_lock:
             while self._clients:
                 _, client = self._clients.popitem()

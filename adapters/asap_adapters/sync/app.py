@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from asap_proto.errors import AsapError, BadEncoding
-from asap_proto.http import HttpResponse, RequestHead
+from asap_proto.http import HttpResponse, RequestHead, fold_joined
 from asap_proto.roles import Admitted
 from asap_proto.wire.body import BodyGauge
 
@@ -29,6 +29,8 @@ class App:
 
     def __init__(self, agent: Agent, served: Served) -> None:
         self._role = served.role
+        #: The most bytes of a request, for a server that takes the body before it asks.
+        self.request_bytes = served.limits.request_bytes
         self._perform = Performer(agent, served).perform
 
     def __call__(
@@ -57,7 +59,8 @@ def _head(environ: dict[str, Any]) -> RequestHead:
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
-    return RequestHead(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""), headers, environ.get("REMOTE_ADDR", ""))
+    path, peer = environ.get("PATH_INFO", ""), environ.get("REMOTE_ADDR", "")
+    return RequestHead(environ["REQUEST_METHOD"], path, fold_joined(headers), peer)
 
 
 def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from .._shared.sockets import listen, url_of
+from .app import App
 
 __all__ = ["serving"]
 
@@ -20,7 +21,8 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
     from waitress.server import create_server  # of the extra `server`, without which the front stands too
 
     listener = listen(host, port)
-    server: Any = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True)
+    bounds: dict[str, Any] = {"max_request_body_size": _room(app)} if isinstance(app, App) else {}
+    server: Any = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True, **bounds)
     running = threading.Thread(target=server.run, name="asap-serving")
     running.start()
     try:
@@ -31,6 +33,15 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
         server.trigger.pull_trigger(partial(_hang_up, server, pulled))
         pulled.set()
         running.join()
+
+
+def _room(app: App) -> int:
+    """Bytes of a body that waitress takes before the app is asked; unbidden it takes 1 GiB.
+
+    More than the app does, so that the app's own words refuse what is a little too much, and that a chunked
+    body fits, whose frames waitress counts too.
+    """
+    return 2 * app.request_bytes + 64 * 1024
 
 
 def _hang_up(server: Any, pulled: threading.Event) -> None:

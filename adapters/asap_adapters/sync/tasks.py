@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from asap_proto.errors import AsapError
 from asap_proto.model import TaskResponse
 from asap_proto.roles import Job
 
+from .._shared.logs import log_untold
 from .._shared.tasks import BaseTask
 
 if TYPE_CHECKING:
     from .agent import Agent
 
 __all__ = ["Task"]
-
-log = logging.getLogger("asap_adapters.task")
 
 
 class Task(BaseTask):
@@ -29,13 +27,14 @@ class Task(BaseTask):
     def progress(self, percent: float, message: str | None = None) -> None:
         """Tells the caller how far the task has come, where the agent knows the caller's URL (`peers`).
 
-        To tell is best effort: a caller that can't be reached does not fail the task.
+        To tell is best effort: a caller that can't be reached within `Limits.progress_seconds` does not fail the task.
+        Raises `Misuse` for what is no percentage.
         """
         if self.caller in self._agent.settings.peers:
             try:
                 self._agent.peer(self.caller).report(self.job, percent, message)
             except AsapError as error:
-                log.warning("progress of %s not told: %s", self.id, error.code)
+                log_untold(self.job, error)
 
     def delegate(
         self, to: str, skill: str, input: dict[str, Any], *, config: dict[str, Any] | None = None
