@@ -37,7 +37,7 @@ from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept, SlotAnswer
 from ..sources import Sources
-from ..stores import SlotKey
+from ..stores import Claim, SlotKey
 from ..wire import jsonrpc
 from ..wire.json import dump, load
 from ..wire.nouns import decode_envelope, encode, encode_reply, encode_result
@@ -213,9 +213,23 @@ class ServerRole:
             if kept is not None:
                 return kept, jsonrpc.failed(kept)
         if nonce:
-            yield from self._claim(envelope.sender, nonce, slot)
+            claim_nonce = self._claim(envelope.sender, nonce)
+            claim = told(claim_nonce, (yield claim_nonce))
+            if claim != "claimed":
+                if slot:
+                    yield self._keep(slot, None)
+                raise _unclaimed(claim)
 
-        outcome = yield from self._run(Invoke(name, job, self._limits.handler_seconds), slot)
+        invoke = Invoke(name, job, self._limits.handler_seconds)
+        try:
+            outcome = told(invoke, (yield invoke))
+        except GeneratorExit:  # nobody is left to be asked; the slot ends at its time
+            raise
+        except BaseException:
+            # Cut off, perhaps by a server that shuts down: a retry is to run.
+            if slot:
+                yield self._keep(slot, None)
+            raise
         error: AsapError | None = None
         try:
             member = self._reply(job, outcome)
@@ -227,17 +241,6 @@ class ServerRole:
         if slot:
             yield self._keep(slot, None if error and error.retryable else member)
         return member, error
-
-    def _run(self, invoke: Invoke, slot: SlotKey | None) -> Steps[Outcome]:
-        try:
-            return told(invoke, (yield invoke))
-        except GeneratorExit:  # nobody is left to be asked; the slot ends at its time
-            raise
-        except BaseException:
-            # Cut off, perhaps by a server that shuts down: a retry is to run.
-            if slot:
-                yield self._keep(slot, None)
-            raise
 
     def _nonce(self, envelope: Envelope) -> str | None:
         if self._nonces == "ignore":
@@ -253,17 +256,9 @@ class ServerRole:
         until = now + self._limits.handler_seconds + self._limits.slot_seconds
         return OpenSlot(slot, _digest(envelope), now, until)
 
-    def _claim(self, sender: str, nonce: str, slot: SlotKey | None) -> Steps[None]:
+    def _claim(self, sender: str, nonce: str) -> ClaimNonce:
         now = self._sources.clock.elapsed()
-        claim_nonce = ClaimNonce(sender, nonce, now, now + self._limits.nonce_seconds)
-        claim = told(claim_nonce, (yield claim_nonce))
-        if claim == "claimed":
-            return
-        if slot:
-            yield self._keep(slot, None)
-        if claim == "full":
-            raise Overloaded("too many nonces are remembered", facts={"retry_after": 1})
-        raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
+        return ClaimNonce(sender, nonce, now, now + self._limits.nonce_seconds)
 
     def _keep(self, slot: SlotKey, member: bytes | None) -> KeepReply:
         return KeepReply(slot, member, self._sources.clock.elapsed() + self._limits.slot_seconds)
@@ -283,6 +278,13 @@ class ServerRole:
             return jsonrpc.success(encode_reply(job.envelope, kind, payload, id=made, at=now, sender=self._manifest.id))
         except TypeError as error:
             raise HandlerFailed("the handler returned something that is no JSON") from error
+
+
+def _unclaimed(claim: Claim) -> AsapError:
+    """Why a nonce could not be claimed."""
+    if claim == "full":
+        return Overloaded("too many nonces are remembered", facts={"retry_after": 1})
+    return InvalidNonce("this nonce was used before", path="$.extensions.nonce")
 
 
 def _reply_kept(answer: SlotAnswer) -> bytes | None:

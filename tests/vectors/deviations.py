@@ -109,11 +109,8 @@ SERVER: tuple[Row, ...] = (
     ),
     # JSON
     Row("json_infinity|json_nan|json_negative_infinity|json_huge_float|json_lone_surrogate*", _JSON_REFUSED, _NOT_JSON),
-    Row(
-        "json_deep_*",
-        "200 -32700 asap:protocol/malformed_json",
-        _DEPTH,
-    ),
+    Row("json_deep_nesting", "200 -32700 asap:protocol/malformed_json", _DEPTH),
+    Row("json_deep_object|json_deep_input*", _JSON_REFUSED, _DEPTH),
     Row("json_nested_*", _JSON_REFUSED, _DEPTH),
     # JSON-RPC
     Row(

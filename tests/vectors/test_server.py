@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,7 +85,11 @@ def told(answer: Any) -> str:
 def parsed(body: bytes) -> Any:
     try:
         return json.loads(body.decode())
-    except (ValueError, RecursionError):
+    except RecursionError:
+        # How deep the standard library reads differs from one Python to the next; all we want is the id.
+        last = re.search(rb'"id": ?"([^"]*)"}$', body)
+        return last and {"id": last[1].decode()}
+    except ValueError:
         return None
 
 
