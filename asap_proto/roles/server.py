@@ -166,7 +166,7 @@ class ServerRole:
                 name, now, nonce = self._judge(envelope, admitted.caller)
                 payload_type = envelope.payload_type
                 job = self._job(envelope, name, now, admitted.caller)
-                member, error = yield from self._accept(job, name, nonce, key)
+                member, error = yield from self._accept(job, name, nonce, key, started)
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
@@ -203,17 +203,19 @@ class ServerRole:
         task_id = _TASK + self._sources.tokens.new_id(now)
         return Job(envelope.payload, envelope, task_id, depth, caller)  # type: ignore[arg-type]
 
-    def _accept(self, job: Job, name: str, nonce: str | None, key: str | None) -> Steps[tuple[bytes, AsapError | None]]:
-        """The slot, then the nonce; then the handler; then the reply is kept."""
+    def _accept(
+        self, job: Job, name: str, nonce: str | None, key: str | None, now: float
+    ) -> Steps[tuple[bytes, AsapError | None]]:
+        """The slot, then the nonce; then the handler; then the reply is kept. `now` is monotonic."""
         envelope = job.envelope
         slot = (job.caller.urn if job.caller else envelope.sender, key) if key else None
         if slot:
-            open_slot = self._open(slot, envelope)
+            open_slot = self._open(slot, envelope, now)
             kept = _reply_kept(told(open_slot, (yield open_slot)))
             if kept is not None:
                 return kept, jsonrpc.failed(kept)
         if nonce:
-            claim_nonce = self._claim(envelope.sender, nonce)
+            claim_nonce = ClaimNonce(envelope.sender, nonce, now, now + self._limits.nonce_seconds)
             claim = told(claim_nonce, (yield claim_nonce))
             if claim != "claimed":
                 if slot:
@@ -250,15 +252,10 @@ class ServerRole:
             raise InvalidNonce("a nonce is required", path="$.extensions.nonce")
         return nonce
 
-    def _open(self, slot: SlotKey, envelope: Envelope) -> OpenSlot:
-        now = self._sources.clock.elapsed()
+    def _open(self, slot: SlotKey, envelope: Envelope, now: float) -> OpenSlot:
         # A busy slot outlives its handler, so that a reply can still be kept; it ends even if none ever is.
         until = now + self._limits.handler_seconds + self._limits.slot_seconds
         return OpenSlot(slot, _digest(envelope), now, until)
-
-    def _claim(self, sender: str, nonce: str) -> ClaimNonce:
-        now = self._sources.clock.elapsed()
-        return ClaimNonce(sender, nonce, now, now + self._limits.nonce_seconds)
 
     def _keep(self, slot: SlotKey, member: bytes | None) -> KeepReply:
         return KeepReply(slot, member, self._sources.clock.elapsed() + self._limits.slot_seconds)
