@@ -7,7 +7,6 @@ import pytest
 from asap_proto.errors import (
     BodyTooLarge,
     CircuitOpen,
-    InvalidRequest,
     InvalidValue,
     MalformedReply,
     MispairedReply,
@@ -22,7 +21,7 @@ from asap_proto.errors import (
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.model import Envelope, TaskCancel, TaskRequest
-from asap_proto.roles import ClientRole, Job, Pause, Together, Transmit
+from asap_proto.roles import ClientRole, Job, Pause, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.json import dump, load
@@ -267,67 +266,6 @@ def test_a_manifest_is_believed_for_its_time():
     assert isinstance(asks(role.discover()), Transmit)
 
 
-@pytest.mark.proves("client.batch")
-def test_a_batch_is_one_array():
-    """Its answers are put back in order by their ids; one that fails never loses the others."""
-    role = client()
-    steps = role.send_batch([letter(id="a"), letter(id="b"), letter(id="c"), letter(id="d")])
-    command = asks(steps)
-    assert [frame["id"] for frame in sent(command)] == ["req-1", "req-2", "req-3", "req-4"]
-    assert len({frame["params"]["idempotency_key"] for frame in sent(command)}) == 4
-    assert "x-idempotency-key" not in command.request.headers
-    failed = {
-        "jsonrpc": "2.0",
-        "error": {"code": -32602, "message": "m", "data": {"code": "asap:task/not_found"}},
-        "id": "req-2",
-    }
-    replies = finish(steps, http([ok("req-3", "x"), 5, {"id": 5}, failed, ok("req-1", "a")]))
-    assert replies[0].correlation_id == "a"
-    assert [type(reply) for reply in replies[1:]] == [TaskNotFound, MispairedReply, MalformedReply]
-
-
-@pytest.mark.proves("client.batch")
-@pytest.mark.parametrize(
-    "data", [{"error": "JSON-RPC request must be an object"}, {"code": "asap:protocol/invalid_request"}]
-)
-def test_a_peer_that_takes_no_batches(data):
-    """Is sent single requests side by side, from then on at once."""
-    role = client()
-    steps = role.send_batch([letter(id="a"), letter(id="b")])
-    asks(steps)
-    refusal = {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid request", "data": data}, "id": None}
-    command = asks(steps, http(refusal))
-    assert isinstance(command, Together)
-    assert (len(command.stories), command.most) == (2, 10)
-    assert finish(steps, ("one", "two")) == ["one", "two"]
-    assert isinstance(asks(role.send_batch([letter()])), Together)
-
-
-@pytest.mark.proves("client.batch")
-@pytest.mark.parametrize(("answer", "error"), [
-    (HttpResponse(404), PeerRefused), (http(ok(id=None)), MalformedReply), (http(ok()), MispairedReply),
-    (http({"error": {"code": -32603, "message": "m"}}), Exception),
-])  # fmt: skip
-def test_a_batch_that_fails_as_a_whole(answer, error):
-    """Is an error for each of its items."""
-    steps = client().send_batch([letter(), letter()])
-    asks(steps)
-    results = finish(steps, answer)
-    assert len(results) == 2
-    assert all(isinstance(result, error) for result in results)
-    assert not isinstance(results[0], InvalidRequest)
-
-
-def test_large_batches_are_sent_in_pieces():
-    """As many as the limit allows in each; an empty one is not sent at all."""
-    role = client(limits=Limits(batch_items=2))
-    steps = role.send_batch([letter()] * 3)
-    assert len(sent(asks(steps))) == 2
-    assert len(sent(asks(steps, HttpResponse(404)))) == 1
-    assert len(finish(steps, HttpResponse(404))) == 3
-    assert finish(role.send_batch([])) == []
-
-
 @pytest.mark.proves("idempotency.slot")
 @pytest.mark.parametrize(
     "weather",
@@ -355,46 +293,11 @@ def test_weather_that_does_not_pass():
     assert (len(wire.sent), wire.ran, wire.clock.elapsed()) == (3, [], 1003.0)
 
 
-def test_a_batch_over_a_link():
-    """Both roles, side by side items and all."""
-    wire = link()
-    replies = wire.run(
-        wire.client.send_batch(
-            [letter(id="a"), letter(id="b"), letter(id="c", payload=TaskCancel("t"), payload_type="task.cancel")]
-        )
-    )
-    assert [getattr(reply, "correlation_id", reply.__class__.__name__) for reply in replies] == ["a", "b", "NoHandler"]
-    assert wire.run(wire.client.discover()) == echo_manifest()
-
-
 @pytest.mark.parametrize("key", ["", "a\nb", "\x7f", "ü"])
 def test_an_idempotency_key_is_fit_for_a_header(key):
     """It travels in one too."""
     with pytest.raises(InvalidValue, match="idempotency key"):
         asks(client().send(letter(), idempotency_key=key))
-
-
-def too_large(most):
-    data = {"code": "asap:protocol/batch_too_large", "error": "no", "details": {"most": most}}
-    return http({"jsonrpc": "2.0", "error": {"code": -32600, "message": "m", "data": data}, "id": None})
-
-
-@pytest.mark.proves("client.batch")
-@pytest.mark.parametrize(("most", "sent"), [(2, 2), (0, 1), (9, 1), ("x", 1), (True, 1)])
-def test_a_peer_that_takes_smaller_batches(most, sent):
-    """Is sent what it takes; where it does not say so in earnest, half of what it refused."""
-    role = client()
-    steps = role.send_batch([letter(), letter(), letter()])
-    assert len(json.loads(asks(steps).request.body)) == 3
-    assert len(json.loads(asks(steps, too_large(most)).request.body)) == sent
-
-
-@pytest.mark.proves("client.batch")
-def test_a_peer_that_refuses_a_batch_of_one():
-    """Takes none."""
-    steps = client().send_batch([letter()])
-    asks(steps)
-    assert isinstance(asks(steps, too_large(1)), Together)
 
 
 def test_a_single_try():
