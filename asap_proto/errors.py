@@ -21,6 +21,7 @@ __all__ = [
     "CircuitOpen",
     "Fault",
     "HandlerFailed",
+    "HandlerInterrupted",
     "HandlerTimedOut",
     "IllegalMove",
     "InvalidInput",
@@ -46,13 +47,17 @@ __all__ = [
     "PeerUnreachable",
     "RateLimited",
     "RemoteFault",
+    "ResourceNotFound",
     "SenderMismatch",
     "SkillNotFound",
+    "SnapshotNotFound",
     "StillRunning",
+    "TakenOver",
     "TaskFinished",
     "TaskNotFound",
     "Unauthenticated",
     "UnknownMethod",
+    "Unsolicited",
     "UnsupportedEncoding",
     "UnsupportedScheme",
     "VersionMismatch",
@@ -262,6 +267,22 @@ class TaskFinished(RemoteFault):
     kind = Kind("asap:task/already_completed", -32602, 200, False, "Start a new task.")
 
 
+class SnapshotNotFound(RemoteFault):
+    kind = Kind("asap:task/snapshot_not_found", -32602, 200, False, "Query the task's state for its newest snapshot.")
+
+
+class TakenOver(RemoteFault):
+    kind = Kind("asap:task/taken_over", -32031, 503, True, "Ask again, with the same idempotency key, later.")
+
+
+class ResourceNotFound(RemoteFault):
+    kind = Kind("asap:resource/not_found", -32602, 200, False, "Fetch a resource that an artifact of a task names.")
+
+
+class Unsolicited(RemoteFault):
+    kind = Kind("asap:protocol/unsolicited", -32602, 200, False, "Answer only what was asked, or name the parent task.")
+
+
 class StillRunning(RemoteFault):
     kind = Kind("asap:task/still_running", -32031, 503, True, "Ask again, with the same idempotency key, later.")
 
@@ -282,6 +303,16 @@ class HandlerFailed(RemoteFault):
 
 class HandlerTimedOut(RemoteFault):
     kind = Kind("asap:execution/timed_out", -32603, 200, False, "Ask for less, or raise Limits.handler_seconds there.")
+
+
+class HandlerInterrupted(RemoteFault):
+    kind = Kind(
+        "asap:execution/interrupted",
+        -32603,
+        200,
+        False,
+        "The worker was lost on the way: look at what was done, then send a new request.",
+    )
 
 
 class PeerUnreachable(RemoteFault):

@@ -33,7 +33,7 @@ URN_LENGTH: Final = 256
 TASK_DEPTH: Final = 10
 #: Characters of any id; the reference has no bound, its own tests go to 4,000.
 ID_LENGTH: Final = 4096
-#: Characters of an idempotency key: it is held in memory as long as the reply it stands for.
+#: Characters of an idempotency key: it is held as long as the reply it stands for.
 KEY_LENGTH: Final = 256
 #: Characters of a nonce: it is held in memory for `Limits.nonce_seconds`.
 NONCE_LENGTH: Final = 256
@@ -69,12 +69,38 @@ class Limits:
     nonce_seconds: float = 600.0
     #: Nonces remembered at once; when full, envelopes with a nonce are refused, to be tried later.
     nonces: int = 100_000
-    #: How long a reply is kept for a retry with the same idempotency key.
-    slot_seconds: float = 600.0
-    #: Replies kept at once; when full, the oldest kept reply goes first, running work never.
-    slots: int = 10_000
-    #: Bytes of replies kept at once; the oldest go first.
-    slot_bytes: int = 64 * 1024 * 1024
+    #: How long a finished task is kept, with its reply for a retry and its state for a query.
+    task_seconds: float = 3600.0
+    #: Tasks remembered at once in memory; when full, the oldest finished one goes first, running work never.
+    tasks: int = 10_000
+    #: Bytes of requests, replies and snapshots held at once in memory; the oldest finished tasks go first.
+    task_bytes: int = 64 * 1024 * 1024
+    #: Lines of one task's log; the oldest go first, a follower that is so far behind misses them.
+    task_events: int = 1000
+    #: Bytes of one line: of what a handler says of its progress, asks, or names an artifact.
+    event_bytes: int = 16 * 1024
+    #: Snapshots of one task; the oldest go first.
+    task_snapshots: int = 100
+    #: Bytes of one snapshot.
+    snapshot_bytes: int = 1024 * 1024
+    #: Messages that one task may be told.
+    task_messages: int = 100
+    #: How often a task is run again after its worker was lost; then it is what kills them, and has failed.
+    task_runs: int = 5
+    #: How long a worker that is not heard of keeps its tasks, where a store outlives it; then another takes over.
+    lease_seconds: float = 15.0
+    #: How often a worker renews its leases, and looks for tasks to take over or to cancel.
+    beat_seconds: float = 1.0
+    #: How long a server that is told to stop lets running tasks end; what then still runs is given back to the store.
+    grace_seconds: float = 10.0
+    #: How long a cancel waits for the running handler to end before it answers with the status reached.
+    cancel_seconds: float = 5.0
+    #: Tasks that run without anybody waiting for them, in one worker; more wait their turn in the store.
+    background_tasks: int = 1000
+    #: Events by which a stream's reader may be behind; then its task waits for it.
+    stream_events: int = 100
+    #: How often a stream without events says that it is alive.
+    stream_beat_seconds: float = 15.0
     #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
     callers: int = 10_000
     #: How long a handler may run, the protocol's default task timeout; sync can't cut one off, and does not try.

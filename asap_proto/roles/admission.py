@@ -30,11 +30,13 @@ from ..wire.manifests import MANIFEST_PATH, dump_manifest, etag
 from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Spend
 from .steps import Steps, ask
 
-__all__ = ["ASAP_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
+__all__ = ["ASAP_PATH", "STREAM_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
 
 ASAP_PATH = "/asap"
+STREAM_PATH = "/asap/stream"
 HEALTH_PATH = "/.well-known/asap/health"
 METRICS_PATH = "/asap/metrics"
+_POSTED = frozenset({ASAP_PATH, STREAM_PATH})
 _READABLE = frozenset({MANIFEST_PATH, HEALTH_PATH, METRICS_PATH, "/health", "/ready"})
 
 #: What to do with nonces: claim those that come, insist on them, or pass them over as 0.1 and 0.3 do.
@@ -52,6 +54,9 @@ class Admitted:
     caller: Identity | None
     quota_key: str
     headers: Headers
+    #: Whether the answer is to come in parts, and the number of the last event that the caller has seen.
+    streams: bool = False
+    seen: int = 0
 
 
 def json_response(status: int, body: bytes, headers: Headers = _JSON) -> HttpResponse:
@@ -100,7 +105,7 @@ class Admission:
         headers: Headers = _JSON
         try:
             self._gauge.announce(head.headers.get("content-length"))
-            if head.path != ASAP_PATH:
+            if head.path not in _POSTED:
                 return (yield from self._other(head))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
@@ -116,6 +121,10 @@ class Admission:
         except AsapError as error:
             yield from ask(Observe(Handled("other", error.code, 0.0)))
             return _as_asked(head, _refused(head, error, headers))
+        if head.path == STREAM_PATH:
+            seen = head.headers.get("last-event-id", "")
+            number = int(seen[:18]) if seen.isascii() and seen.isdecimal() else 0
+            return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number)
         return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers)
 
     def spend(self, caller: str, cost: int) -> Steps[None]:
@@ -202,9 +211,9 @@ def _as_asked(head: RequestHead, response: HttpResponse) -> HttpResponse:
 
 
 def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
-    if head.path == ASAP_PATH and not isinstance(error, MethodNotAllowed):
+    if head.path in _POSTED and not isinstance(error, MethodNotAllowed):
         return refusal(error, headers)
-    allow = {"allow": "POST" if head.path == ASAP_PATH else "GET, HEAD"} if error.kind.http_status == 405 else {}
+    allow = {"allow": "POST" if head.path in _POSTED else "GET, HEAD"} if error.kind.http_status == 405 else {}
     # Outside the protocol's endpoint a JSON-RPC body would be odd: what every release answers here.
     words = {404: "Not Found", 405: "Method Not Allowed"}.get(error.kind.http_status, error.message)
     return json_response(error.kind.http_status, dump({"detail": words}), {**headers, **allow})

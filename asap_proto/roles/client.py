@@ -26,20 +26,23 @@ from ..errors import (
 )
 from ..http import HttpRequest, HttpResponse, TransportFailure
 from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
-from ..model import Envelope, Manifest, Payload, TaskRequest, agent_urn, payload_name
+from ..model import Envelope, Manifest, Payload, TaskRequest, TaskResponse, agent_urn, payload_name
 from ..rules.breaker import Breaker
 from ..rules.freshness import NONCE_EXTENSION
+from ..rules.lifecycle import is_final
 from ..rules.nesting import DEPTH_EXTENSION, child_depth
 from ..rules.pairing import check_pair
 from ..rules.retry import RetryRule
 from ..sources import Sources
+from ..stores import Job
 from ..wire import jsonrpc
 from ..wire.json import dump, load
 from ..wire.manifests import MANIFEST_PATH, read_manifest
-from ..wire.nouns import encode
+from ..wire.nouns import decode_envelope, encode
 from ..wire.replies import read_answer, read_error
-from .admission import ASAP_PATH
-from .commands import Job, Pause, Together, Transmit
+from ..wire.sse import Event, EventReader
+from .admission import ASAP_PATH, STREAM_PATH
+from .commands import Deliver, OpenStream, Pause, ReadStream, Together, Transmit
 from .steps import Steps, ask
 
 __all__ = ["ClientRole"]
@@ -178,6 +181,64 @@ class ClientRole:
             results += yield from ask(Together(stories, self._limits.batch_parallel))
         return results
 
+    def stream(self, envelope: Envelope, *, idempotency_key: str | None = None) -> Steps[None]:
+        """Delivers what the peer tells of a task, as it tells it, and its response last; raises as `send` does.
+
+        A connection that drops is opened again with the same key from the event last seen, as the retry rule says.
+        A peer that knows no streams (before 2.2) is sent the request as it is.
+        """
+        key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
+        rpc_id, seen, attempt = self._next_id(), "", 0
+        last: Envelope | None = None
+        while True:
+            attempt += 1
+            self._ask_breaker()
+            try:
+                request = self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=seen)
+                head = self._whole((yield from ask(OpenStream(request, self._timeout))))
+                if not head.headers.get("content-type", "").startswith("text/event-stream"):
+                    last = check_pair(envelope, read_answer(self._document(head), id=rpc_id))
+                    break
+                reader = EventReader(self._limits.reply_bytes)
+                while last is None and (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
+                    if isinstance(piece, TransportFailure):
+                        raise (PeerTimedOut if piece.kind == "timed_out" else PeerUnreachable)(piece.detail)
+                    for event in reader.feed(piece):
+                        told = self._told(event, envelope)
+                        if event.id is not None and event.id.isdecimal():
+                            seen, attempt = event.id[:18], 0
+                        if _is_last(told):
+                            last = told
+                            break
+                        yield from ask(Deliver(told))
+                if last is None and seen:
+                    raise PeerUnreachable("the stream ended before the task did")
+                break
+            except AsapError as error:
+                self._tell_breaker(error)
+                if not seen and error.facts.get("status") in (404, 405):
+                    last = yield from self.send(envelope, idempotency_key=key)
+                    break
+                if not self._retry.again(error, attempt=attempt):
+                    raise
+                pause = self._retry.pause(error, attempt=attempt, jitter=self._sources.tokens.jitter())
+            yield from ask(Pause(pause))
+        self._tell_breaker(None)
+        if last is not None:
+            failed = (last.extensions or {}).get("error")
+            if failed.__class__ is dict and isinstance(last.payload, TaskResponse):
+                raise read_error(failed)
+            yield from ask(Deliver(last))
+
+    def _told(self, event: Event, request: Envelope) -> Envelope:
+        """The envelope of an event; raises `MalformedReply` or `MispairedReply`."""
+        try:
+            value = load(event.data, depth=self._limits.json_depth)
+        except MalformedJson as error:
+            raise MalformedReply(f"an event is {error.message}") from None
+        told = decode_envelope(value, lenient=True, error=MalformedReply, payload_error=MalformedReply)
+        return check_pair(request, told)
+
     def discover(self) -> Steps[Manifest]:
         """The peer's manifest, believed for `MANIFEST_TTL` seconds."""
         now = self._sources.clock.elapsed()
@@ -296,10 +357,14 @@ class ClientRole:
             envelope = attrs.evolve(envelope, extensions={**nonce, **(envelope.extensions or {})})
         return jsonrpc.request(encode(envelope), id=id, idempotency_key=key)
 
-    def _post(self, document: Any, key: str | None) -> HttpRequest:
+    def _post(self, document: Any, key: str | None, *, path: str = ASAP_PATH, seen: str = "") -> HttpRequest:
         headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}
+        if path == STREAM_PATH:
+            headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"} | (
+                {"last-event-id": seen} if seen else {}
+            )
         try:
-            return HttpRequest("POST", ASAP_PATH, headers, dump(document))
+            return HttpRequest("POST", path, headers, dump(document))
         except TypeError as error:
             raise InvalidValue(f"the envelope is no JSON: {error}") from None
 
@@ -333,6 +398,10 @@ def _most_of(error: BatchTooLarge, *, below: int) -> int:
     details = error.facts.get("data", {}).get("details")
     most = details.get("most") if details.__class__ is dict else None
     return most if most.__class__ is int and 0 < most < below else max(1, below // 2)
+
+
+def _is_last(told: Envelope) -> bool:
+    return isinstance(told.payload, TaskResponse) and is_final(told.payload.status)
 
 
 def _has_id(answer: Any) -> bool:

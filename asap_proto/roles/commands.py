@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from ..http import HttpRequest, HttpResponse, TransportFailure
-from ..model import Envelope, Payload
+from ..model import Envelope, StateSnapshot
 from ..plain import plain
 from ..rules.identity import Identity
 from ..rules.quota import Allowed, RetryAfter
-from ..rules.slot import Busy, Fresh, Kept, Reused, SlotAnswer
-from ..stores import Claim, SlotKey
+from ..rules.slot import Busy, Fresh, Kept, Reused
+from ..stores import Accepted, Change, Job, NonceClaim, Refused, TaskEvent, TaskRecord
+
+if TYPE_CHECKING:
+    from .running import TaskRole
 
 __all__ = [
+    "Accept",
     "AnyCommand",
     "Authenticate",
-    "ClaimNonce",
+    "Background",
+    "Cancelled",
+    "ClientCommand",
     "Command",
+    "Deliver",
+    "Emit",
     "Failed",
+    "Forget",
     "Handled",
+    "Interrupt",
     "Invoke",
-    "Job",
-    "KeepReply",
     "Observe",
-    "OpenSlot",
+    "OpenStream",
     "Outcome",
     "Pause",
+    "Placed",
     "Raised",
+    "ReadEvents",
     "ReadMetrics",
+    "ReadSnapshot",
     "ReadState",
+    "ReadStream",
+    "ReadTask",
+    "Renew",
     "Returned",
     "Saturated",
+    "ServerCommand",
     "ServerState",
     "Spend",
+    "StoreCommand",
+    "Suspended",
+    "TakeOver",
     "TimedOut",
     "Together",
     "Transmit",
+    "Watch",
+    "Write",
 ]
 
 A = TypeVar("A")
@@ -84,46 +105,116 @@ class Spend(Command["Allowed | RetryAfter"]):
 
 
 @plain
-class ClaimNonce(Command[Claim]):
-    """Is this nonce new? From now on it is not."""
+class Accept(Command[Accepted]):
+    """Is this new? From now on it is not: see `StateStore.accept`."""
 
-    answers = (str,)
-    sender: str
-    nonce: str
+    answers = (Fresh, Busy, Kept, Reused, Refused)
+    record: TaskRecord | None
+    nonce: NonceClaim | None
+    events: tuple[TaskEvent, ...]
     now: float
+
+
+@plain
+class ReadTask(Command["TaskRecord | None"]):
+    """How does this task stand?"""
+
+    answers = (TaskRecord, type(None))
+    task_id: str
+    now: float
+
+
+@plain
+class Write(Command[bool]):
+    """Remember this; false where somebody else wrote first."""
+
+    answers = (bool,)
+    change: Change
+
+
+@plain
+class ReadEvents(Command["tuple[TaskEvent, ...]"]):
+    """What does the task's log have after this number?"""
+
+    answers = (tuple,)
+    task_id: str
+    after: int
+    most: int
+
+
+@plain
+class ReadSnapshot(Command["StateSnapshot | None"]):
+    """What did the task know, at this version, by this id, or lastly?"""
+
+    answers = (StateSnapshot, type(None))
+    task_id: str
+    which: int | str | None = None
+
+
+@plain
+class Renew(Command["Mapping[str, int]"]):
+    """Which tasks does this worker still hold, and at which version? It holds them until then."""
+
+    answers = (Mapping,)
+    owner: str
     until: float
 
 
 @plain
-class OpenSlot(Command[SlotAnswer]):
-    """Was this asked before? From now on it was."""
+class TakeOver(Command["tuple[TaskRecord, ...]"]):
+    """Give this worker tasks that nobody runs."""
 
-    answers = (Fresh, Busy, Kept, Reused)
-    key: SlotKey
-    digest: bytes
+    answers = (tuple,)
+    owner: str
     now: float
     until: float
+    most: int
 
 
 @plain
-class KeepReply(Command[None]):
-    """Remember this reply for a retry; none frees the slot, so that a retry runs."""
+class Forget(Command[int]):
+    """Drop what has expired."""
+
+    answers = (int,)
+    now: float
+
+
+@plain
+class Watch(Command[None]):
+    """Wait until the task's log has more than `after` lines, or so many seconds."""
 
     answers = (type(None),)
-    key: SlotKey
-    reply: bytes | None
-    until: float
+    task_id: str
+    after: int
+    seconds: float
 
 
 @plain
-class Job:
-    """What a handler is given: the request, and where it stands in the chain of tasks."""
+class Interrupt(Command[bool]):
+    """Cut off this task's handler, if it runs in this worker; answers whether it does."""
 
-    payload: Payload
-    envelope: Envelope
+    answers = (bool,)
     task_id: str
-    depth: int
-    caller: Identity | None
+
+
+#: Whether a story was started, has to wait for room, or can only be told while somebody waits.
+Placed = Literal["started", "full", "nowhere"]
+
+
+@plain
+class Background(Command[Placed]):
+    """Perform this story with nobody waiting for it, if there is room for it now, and a place for such work at all."""
+
+    answers = (str,)
+    story: Any
+
+
+@plain
+class Emit(Command[None]):
+    """Send this part of an answer: the head first, then pieces of the body. Waits while the reader is slow."""
+
+    answers = (type(None),)
+    part: HttpResponse | bytes
 
 
 @plain
@@ -146,21 +237,34 @@ class TimedOut:
 
 
 @plain
+class Cancelled:
+    """The handler was cut off because the task is cancelled."""
+
+
+@plain
+class Suspended:
+    """The handler waits to be told something: it is run again once it was."""
+
+    question: dict[str, Any]
+
+
+@plain
 class Saturated:
     """No thread was free to run the handler in."""
 
 
-Outcome = Returned | Raised | TimedOut | Saturated
+Outcome = Returned | Raised | TimedOut | Cancelled | Suspended | Saturated
 
 
 @plain
 class Invoke(Command[Outcome]):
     """Run the handler of this name: a skill's id for a task request, else the payload's dotted name."""
 
-    answers = (Returned, Raised, TimedOut, Saturated)
+    answers = (Returned, Raised, TimedOut, Cancelled, Suspended, Saturated)
     name: str
     job: Job
     timeout: float
+    task: TaskRole
 
 
 @plain
@@ -221,17 +325,52 @@ class ReadState(Command[ServerState]):
     answers = (ServerState,)
 
 
-AnyCommand = (
-    Transmit
-    | Pause
+@plain
+class OpenStream(Command["HttpResponse | TransportFailure"]):
+    """Send this, and answer as soon as the head of the answer is there: whole, but for the body of a stream."""
+
+    answers = (HttpResponse, TransportFailure)
+    request: HttpRequest
+    timeout: float
+
+
+@plain
+class ReadStream(Command["bytes | TransportFailure | None"]):
+    """The next piece of the stream that is open; none at its end."""
+
+    answers = (bytes, TransportFailure, type(None))
+    timeout: float
+
+
+@plain
+class Deliver(Command[None]):
+    """Hand this to whoever reads the stream."""
+
+    answers = (type(None),)
+    envelope: Envelope
+
+
+#: What a client's front performs.
+ClientCommand = Transmit | Pause | Together | OpenStream | ReadStream | Deliver
+
+#: What a store answers.
+StoreCommand = Accept | ReadTask | Write | ReadEvents | ReadSnapshot | Renew | TakeOver | Forget
+
+#: What a server's front performs.
+ServerCommand = (
+    StoreCommand
     | Authenticate
-    | Spend
-    | ClaimNonce
-    | OpenSlot
-    | KeepReply
+    | Background
+    | Emit
+    | Interrupt
     | Invoke
-    | Together
     | Observe
+    | Pause
     | ReadMetrics
     | ReadState
+    | Spend
+    | Together
+    | Watch
 )
+
+AnyCommand = ClientCommand | ServerCommand

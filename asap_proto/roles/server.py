@@ -3,72 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
-from copy import copy
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from attrs import evolve
+
 from ..errors import (
     AsapError,
-    HandlerFailed,
-    HandlerTimedOut,
-    IllegalMove,
-    InvalidInput,
+    HandlerInterrupted,
     InvalidNonce,
     InvalidTimestamp,
     KeyReused,
-    NestedTooDeep,
     NoHandler,
     Overloaded,
     SkillNotFound,
     StillRunning,
-    TaskFinished,
-    TaskNotFound,
     WrongRecipient,
 )
 from ..http import HttpResponse, RequestHead
 from ..limits import Limits
-from ..model import Envelope, Manifest, Payload, TaskRequest, TaskResponse, TaskStatus, payload_name
-from ..model._value import Value
+from ..model import (
+    Envelope,
+    Manifest,
+    McpToolCall,
+    McpToolResult,
+    Payload,
+    StateQuery,
+    StateSnapshot,
+    TaskRequest,
+    TaskStatus,
+    payload_name,
+)
+from ..model._value import JsonObject, Value
 from ..plain import plain
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
-from ..rules.slot import Busy, Fresh, Kept, SlotAnswer
+from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import Claim, SlotKey
+from ..stores import Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
+from ..stores.records import seconds_of
 from ..wire import jsonrpc
 from ..wire.json import dump, load
-from ..wire.nouns import decode_envelope, encode, encode_reply, encode_result
+from ..wire.nouns import decode_envelope, encode
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
+from .answering import ANSWERED, Answer, Answering, Question
 from .commands import (
-    ClaimNonce,
-    Failed,
+    Accept,
+    Background,
+    Cancelled,
     Handled,
     Invoke,
-    Job,
-    KeepReply,
     Observe,
-    OpenSlot,
-    Outcome,
-    Raised,
-    Returned,
-    Saturated,
+    ReadTask,
     Together,
+    Write,
 )
+from .running import TASK, Settled, TaskRole, respond
 from .steps import Steps, ask, told
+from .streaming import follow
 
-__all__ = ["TOLD", "ServerRole"]
-
-#: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
-TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
-
-#: What the ids of tasks begin with, as every release writes them.
-_TASK = "task_"
+__all__ = ["ASYNC_PREFERENCE", "PREFER_EXTENSION", "ServerRole"]
 
 #: Where the envelope stands in a request.
 _ENVELOPE = "$.params.envelope"
+#: Where a request asks to be answered at once, in the words of RFC 7240.
+PREFER_EXTENSION = "prefer"
+ASYNC_PREFERENCE = "respond-async"
+
+_SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
 
 
 @plain
@@ -84,11 +88,28 @@ class _Item:
         return jsonrpc.answer(self.member, self.id)
 
 
+@plain
+class _Judged:
+    """A request that may be accepted: `name` is its handler's, none for a built-in answer."""
+
+    envelope: Envelope
+    payload: Any
+    name: str | None
+    at: datetime
+    now: float
+    nonce: NonceClaim | None
+    slot: Slot | None
+    caller: Identity | None
+    size: int
+
+
 class ServerRole:
     """One agent's side of every exchange. Holds no mutable state; any number of stories run at once.
 
-    `handles` are the payloads, besides task requests, that the agent has a handler for.
-    `encodings` are the content encodings that the front can undo.
+    `handles` are the payloads, besides task requests, that the agent has a handler of its own for; `restartable`
+    the skills that may be run again, from the start, when their worker was lost.
+    `encodings` are the content encodings that the front can undo. `worker` names the process among those that share
+    a store; `durable` says whether the store outlives it.
     """
 
     def __init__(
@@ -97,20 +118,29 @@ class ServerRole:
         sources: Sources,
         *,
         handles: Collection[type[Payload]] = (),
+        restartable: Collection[str] = (),
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         encodings: tuple[str, ...] = ("gzip",),
         quota: bool = False,
         nonces: NoncePolicy = "accept",
         check_recipient: bool = False,
+        worker: str = "worker",
+        durable: bool = False,
     ) -> None:
         self._manifest = manifest
         self._sources = sources
         self._skills = frozenset(skill.id for skill in manifest.capabilities.skills)
         self._handles = frozenset(handles)
+        self._restartable = frozenset(restartable)
         self._limits = limits
         self._nonces = nonces
         self._check_recipient = check_recipient
         self._admission = Admission(manifest, sources, limits=limits, encodings=encodings, quota=quota)
+        self.worker = worker
+        self._durable = durable
+        # What no store outlives is run here or never: its lease holds for as long as a handler may run.
+        self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
+        self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """Looks at the headers: answers at once, or says how the body is to be read."""
@@ -147,6 +177,70 @@ class ServerRole:
             return refusal(item.error, admitted.headers, id=item.id)
         return json_response(200, item.whole(), admitted.headers)
 
+    def stream(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse | None]:
+        """Answers in parts, by `Emit`: what the task does, as it does it, and its response (ASAP: streams, since 2.2).
+
+        A task request is accepted and runs whoever listens; the same request again, or a state query, follows it from
+        the event after the one last seen. What can't be followed has a whole answer.
+        """
+        started, payload_type = self._sources.clock.elapsed(), "other"
+        id: jsonrpc.RpcId = None
+        try:
+            frame = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
+            id = jsonrpc.rpc_id(frame)
+            value, key = jsonrpc.check_call(frame)
+            judged = self._judge(decode_envelope(value, size=len(body)), key, admitted.caller, len(body))
+            payload_type = judged.envelope.payload_type
+            if isinstance(judged.payload, StateQuery) and judged.name is None:
+                record = yield from self._found(judged)
+            elif judged.name is not None and isinstance(judged.payload, TaskRequest):
+                record = yield from self._submit(judged, judged.name)
+            else:
+                return (yield from self.receive(admitted, body))
+        except AsapError as error:
+            yield Observe(Handled(payload_type, error.code, self._sources.clock.elapsed() - started))
+            return self._refused(error, admitted, id)
+        yield Observe(Handled(payload_type, None, self._sources.clock.elapsed() - started))
+        poll = self._limits.beat_seconds if self._durable else self._limits.stream_beat_seconds
+        yield from follow(
+            record,
+            judged.envelope,
+            admitted,
+            agent=self._manifest.id,
+            sources=self._sources,
+            limits=self._limits,
+            poll=poll,
+        )
+        return None
+
+    def _found(self, judged: _Judged) -> Steps[TaskRecord]:
+        """The task that a query asks to follow."""
+        if judged.nonce is not None:
+            answer = yield from ask(Accept(None, judged.nonce, (), judged.now))
+            if not isinstance(answer, Fresh):
+                yield from self._repeated(answer, judged)
+        question = Question(judged.payload, judged.envelope, judged.caller, judged.now)
+        return (yield from self._answering.task(judged.payload.task_id, question))
+
+    def _submit(self, judged: _Judged, name: str) -> Steps[TaskRecord]:
+        """A task that runs with nobody waiting: accepted now, or when this was asked before."""
+        answer, record = yield from self._accepted(judged, name, _SUBMITTED)
+        if isinstance(answer, Fresh):
+            task = self._task(record)
+            yield from self._place(task)
+            return task.record
+        if isinstance(answer, Busy | Kept):
+            known = yield from ask(ReadTask(answer.task_id, judged.now))
+            if known is not None:
+                return known
+        yield from self._repeated(answer, judged)
+        raise StillRunning("the task has just expired", facts={"retry_after": 1})
+
+    def _refused(self, error: AsapError, admitted: Admitted, id: jsonrpc.RpcId) -> HttpResponse:
+        if error.kind.http_status != 200:
+            return refusal(error, admitted.headers, id=id)
+        return json_response(200, jsonrpc.answer(jsonrpc.failure(error), id), admitted.headers)
+
     def _item(self, frame: Any, place: str, admitted: Admitted, size: int) -> Steps[_Item]:
         """One request, told from its frame to its answer; a notification's is not sent."""
         started = self._sources.clock.elapsed()
@@ -163,10 +257,13 @@ class ServerRole:
             silent = "id" not in frame
             try:
                 envelope = decode_envelope(value, size=size)
-                name, now, nonce = self._judge(envelope, admitted.caller)
+                judged = self._judge(envelope, key, admitted.caller, size)
                 payload_type = envelope.payload_type
-                job = self._job(envelope, name, now, admitted.caller)
-                member, error = yield from self._accept(job, name, nonce, key, started)
+                if judged.name is None:
+                    settled = yield from self._answer(judged)
+                else:
+                    settled = yield from self._accept(judged, judged.name)
+                member, error = settled.member, settled.error
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
@@ -174,75 +271,220 @@ class ServerRole:
         yield Observe(Handled(payload_type, error.code if error else None, seconds))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
-    def _judge(self, envelope: Envelope, caller: Identity | None) -> tuple[str, datetime, str | None]:
+    def _judge(self, envelope: Envelope, key: str | None, caller: Identity | None, size: int) -> _Judged:
         """Sender, recipient, time, nonce, handler, in this order (ASAP: order of checks).
 
-        Answers the handler's name, the time, and the nonce, which is claimed last of all.
+        The nonce is claimed last of all, in one step with the slot.
         """
         check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._manifest.id:
             raise WrongRecipient(f"this is {self._manifest.id}", path="$.recipient")
-        now = self._sources.clock.now()
+        at = self._sources.clock.now()
         if envelope.timestamp is not None:
-            check_fresh(envelope.timestamp, now=now, limits=self._limits)
+            check_fresh(envelope.timestamp, now=at, limits=self._limits)
         elif self._nonces == "require":
             raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
-        nonce, payload = self._nonce(envelope), envelope.payload
-        if isinstance(payload, TaskRequest):
-            return payload.skill_id, now, nonce
-        if not isinstance(payload, Value) or type(payload) not in self._handles:
-            shown = envelope.payload_type[:64]
-            raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
-        return payload_name(type(payload)), now, nonce
+        nonce, payload, now = self._nonce(envelope), envelope.payload, seconds_of(at)
+        claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
+        payload, name = self._handler_of(envelope, payload)
+        slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
+        return _Judged(envelope, payload, name, at, now, claim, slot, caller, size)
 
-    def _job(self, envelope: Envelope, name: str, now: datetime, caller: Identity | None) -> Job:
-        """What the handler is given; raises `NestedTooDeep` or `SkillNotFound`."""
+    def _handler_of(self, envelope: Envelope, payload: Any) -> tuple[Any, str | None]:
+        """What is handled, and by which handler; none for a built-in answer. Raises `NoHandler` or `SkillNotFound`."""
+        kind = payload.__class__
+        if kind is TaskRequest:
+            if payload.skill_id not in self._skills:
+                facts = {"skill_id": payload.skill_id[:64]}
+                raise SkillNotFound("no such skill", path="$.payload.skill_id", facts=facts)
+            return payload, payload.skill_id
+        if isinstance(payload, Value):
+            if kind in self._handles:
+                return payload, payload_name(kind)
+            if isinstance(payload, McpToolCall):
+                if payload.tool_name in self._skills:
+                    return TaskRequest("", payload.tool_name, payload.arguments), payload.tool_name
+                return payload, None
+            if kind in ANSWERED:
+                return payload, None
+        shown = envelope.payload_type[:64]
+        raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
+
+    def _accept(self, judged: _Judged, name: str) -> Steps[Settled]:
+        """The slot, the nonce and the record in one step; then the handler; then the reply is kept."""
+        prefers_async = _prefers_async(judged.envelope)
+        answer, record = yield from self._accepted(judged, name, _SUBMITTED if prefers_async else _WORKING)
+        if not isinstance(answer, Fresh):
+            return (yield from self._repeated(answer, judged))
+        task = self._task(record)
+        if not prefers_async:
+            return (yield from self._run(task))
+        placed = yield from self._place(task)
+        return Settled(task.standing(), None) if placed is None else placed
+
+    def _accepted(self, judged: _Judged, name: str, status: TaskStatus) -> Steps[tuple[Accepted, TaskRecord]]:
+        """The record of a request, and whether it was accepted: to be run at once, or submitted."""
+        envelope, now = judged.envelope, judged.now
         depth = depth_of(envelope.extensions, most=self._limits.task_depth)
-        if isinstance(envelope.payload, TaskRequest) and name not in self._skills:
-            raise SkillNotFound("no such skill", path="$.payload.skill_id", facts={"skill_id": name[:64]})
-        task_id = _TASK + self._sources.tokens.new_id(now)
-        return Job(envelope.payload, envelope, task_id, depth, caller)  # type: ignore[arg-type]
+        task_id = TASK + self._sources.tokens.new_id(judged.at)
+        job = Job(judged.payload, envelope, task_id, depth, judged.caller, name, judged.slot, now, judged.size)
+        events: tuple[TaskEvent, ...] = (TaskEvent(1, now, "status_change", _SUBMITTED),)
+        runs = 0
+        if status is _WORKING:
+            events, runs = (*events, TaskEvent(2, now, "status_change", _WORKING)), 1
+        record = TaskRecord(job, status, self.worker, now + self.lease, now, events=len(events), runs=runs)
+        accept = Accept(record, judged.nonce, events, now)
+        return told(accept, (yield accept)), record
 
-    def _accept(
-        self, job: Job, name: str, nonce: str | None, key: str | None, now: float
-    ) -> Steps[tuple[bytes, AsapError | None]]:
-        """The slot, then the nonce; then the handler; then the reply is kept. `now` is monotonic."""
-        envelope = job.envelope
-        slot = (job.caller.urn if job.caller else envelope.sender, key) if key else None
-        if slot:
-            open_slot = self._open(slot, envelope, now)
-            kept = _reply_kept(told(open_slot, (yield open_slot)))
-            if kept is not None:
-                return kept, jsonrpc.failed(kept)
-        if nonce:
-            claim_nonce = ClaimNonce(envelope.sender, nonce, now, now + self._limits.nonce_seconds)
-            claim = told(claim_nonce, (yield claim_nonce))
-            if claim != "claimed":
-                if slot:
-                    yield self._keep(slot, None)
-                raise _unclaimed(claim)
+    def _place(self, task: TaskRole) -> Steps[Settled | None]:
+        """Has a task run with nobody waiting, or here where that can't be; answers what came of it then."""
+        placed = yield from ask(Background(self.resume(task.record)))
+        if placed == "nowhere":
+            return (yield from self._resumed(task))
+        if placed == "full":
+            yield from task.release(begun=False)  # it waits in the store until a worker has room
+        return None
 
-        invoke = Invoke(name, job, self._limits.handler_seconds)
+    def _repeated(self, answer: Accepted, judged: _Judged) -> Steps[Settled]:
+        """What a request is answered that is not accepted."""
+        if isinstance(answer, Kept):
+            return Settled(answer.reply, jsonrpc.failed(answer.reply))
+        if isinstance(answer, Busy):
+            record = yield from ask(ReadTask(answer.task_id, judged.now))
+            if record is not None and (_prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
+                return Settled(self._task(record).standing(), None)
+            raise StillRunning("the same request is running", facts={"retry_after": 1, "task_id": answer.task_id})
+        if isinstance(answer, Refused):
+            if answer.why == "repeated":
+                raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
+            what = "nonces are remembered" if answer.why == "nonces full" else "tasks are running"
+            raise Overloaded(f"too many {what}", facts={"retry_after": 1})
+        raise KeyReused("this idempotency key stands for another request")
+
+    def _run(self, task: TaskRole) -> Steps[Settled]:
+        """The handler, and what comes of it."""
+        job = task.record.job
+        invoke = Invoke(job.name, job, self._seconds(job), task)
         try:
             outcome = told(invoke, (yield invoke))
-        except GeneratorExit:  # nobody is left to be asked; the slot ends at its time
+        except GeneratorExit:  # nobody is left to be asked; the lease ends at its time
             raise
         except BaseException:
-            # Cut off, perhaps by a server that shuts down: a retry is to run.
-            if slot:
-                yield self._keep(slot, None)
+            # Cut off, perhaps by a server that shuts down: another worker takes over, or a retry is to run.
+            if self._durable:
+                yield from task.release()
+            else:
+                yield from task.settle(Overloaded("the server is shutting down"))
             raise
+        return (yield from task.settle(outcome))
+
+    def resume(self, record: TaskRecord) -> Steps[None]:
+        """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
+        task = self._task(record)
+        try:
+            yield from self._resumed(task)
+        except AsapError as error:
+            yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
+
+    def _resumed(self, task: TaskRole) -> Steps[Settled]:
+        record = task.record
+        if record.cancel is not None and record.status is _WORKING:
+            return (yield from task.settle(Cancelled()))
+        if record.status is _SUBMITTED:
+            yield from task.begin()
+        return (yield from self._run(task))
+
+    def recover(self, record: TaskRecord) -> Steps[None]:
+        """Goes on with a task whose worker was lost, where that is safe; else it is reported failed.
+
+        Safe is a run that never began, what has saved a snapshot to go on from, and a skill that says so.
+        """
+        job, task = record.job, self._task(record)
+        lost = record.runs - len(record.answers)
+        safe = lost < 1 or record.snapshots or job.name in self._restartable
+        if record.status is _SUBMITTED or record.cancel is not None:
+            return (yield from self.resume(record))
+        if job.payload.__class__ is TaskRequest and job.name in self._skills and safe and lost < self._limits.task_runs:
+            yield from task.begin()
+            return (yield from self.resume(task.record))
+        yield from task.settle(HandlerInterrupted("the worker that ran the handler was lost", facts={"runs": lost}))
+        return None
+
+    def _answer(self, judged: _Judged) -> Steps[Settled]:
+        """A built-in answer. It is kept for a retry like that of a handler, but for what only looks."""
+        envelope, now = judged.envelope, judged.now
+        looks = judged.payload.__class__ is StateQuery
+        task_id = TASK + self._sources.tokens.new_id(judged.at)
+        slot = None if looks else judged.slot
+        job = Job(judged.payload, envelope, task_id, 0, judged.caller, payload_name(type(judged.payload)), slot, now)
+        record = TaskRecord(job, _WORKING, self.worker, now + self.lease, now) if slot else None
+        if record is not None or judged.nonce is not None:
+            answer = yield from ask(Accept(record, judged.nonce, (), now))
+            if not isinstance(answer, Fresh):
+                return (yield from self._repeated(answer, judged))
+        answered: Answer | None = None
         error: AsapError | None = None
         try:
-            member = self._reply(job, outcome)
+            answered = yield from self._answered(judged)
+            id = task_id.removeprefix(TASK)
+            member = respond(
+                job,
+                answered.kind,
+                answered.payload,
+                id=id,
+                at=judged.at,
+                agent=self._manifest.id,
+                extensions=answered.extensions,
+            )
         except AsapError as found:
             error = found.under(_ENVELOPE)
             member = jsonrpc.failure(error)
-            if isinstance(outcome, Returned):
-                yield Observe(Failed(name, job.task_id, f"{found.message} {found.__cause__ or ''}".rstrip()))
-        if slot:
-            yield self._keep(slot, None if error and error.retryable else member)
-        return member, error
+        if record is not None:
+            if error is not None and error.retryable:
+                job = evolve(job, slot=None)
+            status = TaskStatus.FAILED if error else TaskStatus.COMPLETED
+            expires = now + self._limits.task_seconds
+            ended = evolve(record, job=job, status=status, version=2, expires=expires, reply=member)
+            yield from ask(Write(Change(ended)))
+        if answered is not None and answered.run is not None:
+            yield from self._place(self._task(answered.run))
+        return Settled(member, error)
+
+    def _answered(self, judged: _Judged) -> Steps[Answer]:
+        payload = judged.payload
+        if isinstance(payload, McpToolCall):
+            return Answer(McpToolResult, encode(McpToolResult(payload.request_id, False, error="no such tool")))
+        question = Question(payload, judged.envelope, judged.caller, judged.now)
+        return (yield from self._answering.answer(question))
+
+    def _start(self, question: Question, request: TaskRequest, data: JsonObject) -> Steps[TaskRecord]:
+        """A new task that goes on from what is known; raises `SkillNotFound` or `Overloaded`."""
+        if request.skill_id not in self._skills:
+            raise SkillNotFound("no such skill", facts={"skill_id": request.skill_id[:64]})
+        envelope, now, at = question.envelope, question.now, self._sources.clock.now()
+        depth = depth_of(envelope.extensions, most=self._limits.task_depth)
+        task_id = TASK + self._sources.tokens.new_id(at)
+        job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now)
+        event = TaskEvent(1, now, "status_change", _SUBMITTED)
+        record = TaskRecord(job, _SUBMITTED, self.worker, now + self.lease, now, events=1)
+        if isinstance((yield from ask(Accept(record, None, (event,), now))), Refused):
+            raise Overloaded("too many tasks are running", facts={"retry_after": 1})
+        snapshot = StateSnapshot(f"snap_{self._sources.tokens.new_id(at)}", task_id, 1, data, at, checkpoint=True)
+        known = evolve(record, version=2, snapshots=1)
+        yield from ask(Write(Change(known, (), snapshot)))
+        return known
+
+    def _task(self, record: TaskRecord) -> TaskRole:
+        return TaskRole(record, self._manifest.id, self._sources, self._limits)
+
+    def _seconds(self, job: Job) -> float:
+        """How long the handler may run: as the caller says, where that is less than the limit."""
+        config = job.payload.config if isinstance(job.payload, TaskRequest) else None
+        for name in ("timeout", "timeout_seconds"):
+            asked = config.get(name) if config else None
+            if asked.__class__ in (int, float) and asked > 0:
+                return min(asked, self._limits.handler_seconds)
+        return self._limits.handler_seconds
 
     def _nonce(self, envelope: Envelope) -> str | None:
         if self._nonces == "ignore":
@@ -252,69 +494,9 @@ class ServerRole:
             raise InvalidNonce("a nonce is required", path="$.extensions.nonce")
         return nonce
 
-    def _open(self, slot: SlotKey, envelope: Envelope, now: float) -> OpenSlot:
-        # A busy slot outlives its handler, so that a reply can still be kept; it ends even if none ever is.
-        until = now + self._limits.handler_seconds + self._limits.slot_seconds
-        return OpenSlot(slot, _digest(envelope), now, until)
 
-    def _keep(self, slot: SlotKey, member: bytes | None) -> KeepReply:
-        return KeepReply(slot, member, self._sources.clock.elapsed() + self._limits.slot_seconds)
-
-    def _reply(self, job: Job, outcome: Outcome) -> bytes:
-        """The member to answer with; raises what the peer is told of a failure."""
-        if isinstance(outcome, Saturated):
-            raise Overloaded("every handler thread is busy", facts={"retry_after": 1})
-        if isinstance(outcome, Raised):
-            raise _told(outcome.error)
-        if not isinstance(outcome, Returned):
-            raise HandlerTimedOut(f"the handler ran longer than {self._limits.handler_seconds:g} s")
-        kind, payload = _payload(job, outcome.value)
-        # One ULID names the task and the envelope that answers it: to make one is dear, and one is unique enough.
-        made, now = job.task_id.removeprefix(_TASK), self._sources.clock.now()
-        try:
-            return jsonrpc.success(encode_reply(job.envelope, kind, payload, id=made, at=now, sender=self._manifest.id))
-        except TypeError as error:
-            raise HandlerFailed("the handler returned something that is no JSON") from error
-
-
-def _unclaimed(claim: Claim) -> AsapError:
-    """Why a nonce could not be claimed."""
-    if claim == "full":
-        return Overloaded("too many nonces are remembered", facts={"retry_after": 1})
-    return InvalidNonce("this nonce was used before", path="$.extensions.nonce")
-
-
-def _reply_kept(answer: SlotAnswer) -> bytes | None:
-    """The kept reply, if this was asked before; nothing if it is to be run now."""
-    if isinstance(answer, Fresh):
-        return None
-    if isinstance(answer, Kept):
-        return answer.reply
-    if isinstance(answer, Busy):
-        raise StillRunning("the same request is running", facts={"retry_after": 1})
-    raise KeyReused("this idempotency key stands for another request")
-
-
-def _told(error: Exception) -> AsapError:
-    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again."""
-    # What a peer reported to the handler (it has that peer's number) is about another request than ours.
-    if isinstance(error, TOLD) and "rpc_code" not in error.facts:
-        with suppress(TypeError):  # the facts are the handler's, and may be no JSON
-            jsonrpc.failure(error)
-            return copy(error)
-    return HandlerFailed("the handler failed")
-
-
-def _payload(job: Job, value: Any) -> tuple[type[Payload], dict[str, Any]]:
-    """What a handler returned, as the payload of the reply: its kind, and the plain object."""
-    if isinstance(value, Value) and isinstance(value, Payload):
-        return type(value), encode(value)
-    if isinstance(job.payload, TaskRequest) and (value is None or isinstance(value, dict)):
-        return TaskResponse, encode_result(job.task_id, value)
-    if value is None and (task_id := getattr(job.payload, "task_id", None)) is not None:
-        status = getattr(job.payload, "status", TaskStatus.WORKING)
-        return TaskResponse, encode(TaskResponse(task_id, status))
-    raise HandlerFailed("the handler returned neither an object nor a payload")
+def _prefers_async(envelope: Envelope) -> bool:
+    return envelope.extensions is not None and envelope.extensions.get(PREFER_EXTENSION) == ASYNC_PREFERENCE
 
 
 def _digest(envelope: Envelope) -> bytes:

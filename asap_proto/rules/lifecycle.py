@@ -11,7 +11,7 @@ from ..errors import IllegalMove
 from ..model.status import TaskStatus
 from ..model.task import Task
 
-__all__ = ["MOVES", "is_final", "may_cancel", "may_move", "move"]
+__all__ = ["MOVES", "check_move", "is_final", "may_cancel", "may_move", "move"]
 
 _S = TaskStatus
 
@@ -40,13 +40,18 @@ def may_cancel(status: TaskStatus) -> bool:
     return may_move(status, to=TaskStatus.CANCELLED)
 
 
+def check_move(task_id: str, status: TaskStatus, *, to: TaskStatus) -> None:
+    """Raises `IllegalMove` for a move the table lacks."""
+    if not may_move(status, to=to):
+        allowed = ", ".join(sorted(MOVES[status])) or "nothing: it is final"
+        raise IllegalMove(
+            f"a task can't go from {status} to {to}; from {status} it may go to {allowed}",
+            path="$.status",
+            facts={"from_state": str(status), "to_state": str(to), "task_id": task_id},
+        )
+
+
 def move(task: Task, *, to: TaskStatus, at: datetime) -> Task:
     """`task`, moved; raises `IllegalMove` for a move the table lacks."""
-    if not may_move(task.status, to=to):
-        allowed = ", ".join(sorted(MOVES[task.status])) or "nothing: it is final"
-        raise IllegalMove(
-            f"a task can't go from {task.status} to {to}; from {task.status} it may go to {allowed}",
-            path="$.status",
-            facts={"from_state": str(task.status), "to_state": str(to), "task_id": task.id},
-        )
+    check_move(task.id, task.status, to=to)
     return attrs.evolve(task, status=to, updated_at=at)

@@ -2,26 +2,13 @@
 
 A retry carries the same idempotency key. A busy slot answers "later", a kept slot the kept reply; a slot
 remembers a digest of its request, so one key can't fetch the reply to another request.
-Every slot ends at its time: a busy one too, or work that was cut off would block its key for good.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ..plain import plain
 
-__all__ = ["Busy", "Fresh", "Kept", "Reused", "Slot", "SlotAnswer", "keep", "look"]
-
-
-@plain
-class Slot:
-    """What is remembered of one request, until `until` (monotonic seconds)."""
-
-    digest: bytes
-    until: float
-    state: Literal["busy", "kept"] = "busy"
-    reply: bytes = b""
+__all__ = ["Busy", "Fresh", "Kept", "Reused", "SlotAnswer", "look"]
 
 
 @plain
@@ -31,13 +18,16 @@ class Fresh:
 
 @plain
 class Busy:
-    """It is running."""
+    """It is running, as this task."""
+
+    task_id: str
 
 
 @plain
 class Kept:
-    """It was answered so."""
+    """It was answered so, as this task."""
 
+    task_id: str
     reply: bytes
 
 
@@ -49,15 +39,8 @@ class Reused:
 SlotAnswer = Fresh | Busy | Kept | Reused
 
 
-def look(slot: Slot | None, *, digest: bytes, now: float) -> SlotAnswer:
-    """What a request with this digest finds."""
-    if slot is None or now >= slot.until:
-        return Fresh()
-    if slot.digest != digest:
+def look(task_id: str, reply: bytes | None, *, known: bytes, digest: bytes) -> Busy | Kept | Reused:
+    """What a request with this digest finds in a slot whose request had the digest `known`."""
+    if known != digest:
         return Reused()
-    return Busy() if slot.state == "busy" else Kept(slot.reply)
-
-
-def keep(slot: Slot, reply: bytes, *, until: float) -> Slot:
-    """The slot with its reply."""
-    return Slot(slot.digest, until, "kept", reply)
+    return Busy(task_id) if reply is None else Kept(task_id, reply)

@@ -109,7 +109,14 @@ def encode(noun: Value) -> dict[str, Any]:
 
 
 def encode_reply(
-    request: Envelope, kind: type[Payload], payload: dict[str, Any], *, id: str, at: datetime, sender: str
+    request: Envelope,
+    kind: type[Payload],
+    payload: dict[str, Any],
+    *,
+    id: str,
+    at: datetime,
+    sender: str,
+    extensions: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The envelope that answers `request` with a payload of this kind, as a plain object."""
     return {
@@ -123,7 +130,7 @@ def encode_reply(
         # A request without an id can't be named; the reply still has to answer something.
         "correlation_id": request.id or id,
         "trace_id": request.trace_id,
-        "extensions": None,
+        "extensions": extensions,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, Unpack
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from anyio.lowlevel import current_token
 from asap_proto.roles import Returned, TimedOut
 
 from .._shared.agents import AgentOptions, BaseAgent, Served
+from .._shared.performing import Run
 from .app import App
 from .client import Client
 
@@ -43,7 +45,7 @@ class Agent(BaseAgent):
 
     def app(self) -> App:
         """The agent as an ASGI app, with the skills it has now: mount it, or serve it."""
-        return App(self, Served.of(self), self._within)
+        return App(self, Served.of(self))
 
     def peer(self, urn: str) -> Client:
         """The client for one of `peers` in this event loop, kept open until `aclose`; raises `Misuse`."""
@@ -77,5 +79,10 @@ class Agent(BaseAgent):
 
     @staticmethod
     @abstractmethod
-    async def _within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned | TimedOut:
+    async def _within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:
         """Awaits for at most so many seconds, by the runtime's own means: anyio's common one costs twice as much."""
+
+    @staticmethod
+    @abstractmethod
+    async def _outcome_of(future: Future[Any]) -> Any:
+        """What a store that works in threads of its own has answered."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, RequestHead, fold
-from asap_proto.roles import Admitted
+from asap_proto.roles import Admitted, Emit
 from asap_proto.wire.body import BodyGauge
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
 from .drive import drive
-from .server import Performer, Within
+from .server import Follower, Performer
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -31,21 +34,28 @@ class _Gone(Exception):
 
 
 class App:
-    """A plain ASGI callable; any server runs it, any framework mounts it."""
+    """A plain ASGI callable; any server runs it, any framework mounts it.
 
-    def __init__(self, agent: Agent, served: Served, within: Within) -> None:
+    Tasks that nobody waits for, and the care for a store that outlives the process, need a server that runs the
+    app's lifespan.
+    """
+
+    def __init__(self, agent: Agent, served: Served) -> None:
         self._agent = agent
         self._role = served.role
-        self._performer = Performer(agent, served, within)
+        self._state = served.stores.state
+        self._grace = served.limits.grace_seconds
+        self._performer = Performer(agent, served)
         self._perform = self._performer.perform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                response = await self._answer(scope, receive)
+                response = await self._answer(scope, receive, send)
             except _Gone:
                 return
-            await _send(send, response)
+            if response is not None:
+                await _send(send, response)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -53,14 +63,28 @@ class App:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._performer.open()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self._performer.close()
+        async with AsyncExitStack() as stack:
+            if hasattr(self._state, "__aenter__"):
+                await stack.enter_async_context(self._state)
+            async with anyio.create_task_group() as group:
+                self._performer.group = group
+                self._performer.open()
+                group.start_soon(self._performer.keep)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                self._performer.close()
+                await self._wind_up()
+                group.cancel_scope.cancel()
+            self._performer.group = None
         await self._agent.hang_up()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> HttpResponse:
+    async def _wind_up(self) -> None:
+        """Lets what runs in the background end; what then still runs is cut off, and given back to the store."""
+        with anyio.move_on_after(self._grace):
+            await self._performer.idle()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> HttpResponse | None:
         admitted = await drive(self._role.admit(_head(scope)), self._perform)
         if isinstance(admitted, HttpResponse):
             return admitted
@@ -68,7 +92,41 @@ class App:
             body = await _read(receive, admitted)
         except AsapError as error:
             return self._role.refuse(admitted, error)
+        if admitted.streams:
+            return await self._stream(admitted, body, receive, send)
         return await drive(self._role.receive(admitted, body), self._perform)
+
+    async def _stream(self, admitted: Admitted, body: bytes, receive: Receive, send: Send) -> HttpResponse | None:
+        """Answers in parts, until all is said or the reader is gone."""
+        follower, begun = Follower(admitted.seen), False
+
+        async def emit(command: Emit) -> None:
+            nonlocal begun
+            if isinstance(part := command.part, HttpResponse):
+                await send({"type": "http.response.start", "status": part.status, "headers": _headers(part)})
+                begun = True
+            else:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+
+        whole: HttpResponse | None = None
+
+        async def tell() -> None:
+            nonlocal whole
+            whole = await drive(self._role.stream(admitted, body), self._performer.follow(follower, emit))
+            group.cancel_scope.cancel()
+
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(tell)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+        finally:
+            self._performer.leave(follower)
+        if begun:
+            with suppress(OSError):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return whole
 
 
 def _head(scope: Scope) -> RequestHead:
@@ -94,8 +152,12 @@ async def _read(receive: Receive, admitted: Admitted) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def _headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+
+
 async def _send(send: Send, response: HttpResponse) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers = _headers(response)
     if "content-length" not in response.headers and response.status not in (204, 304):
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import anyio
@@ -14,6 +16,7 @@ from asap_proto.wire.body import BodyGauge
 
 from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
 from .._shared.inflate import Inflater, inflater
+from .._shared.streams import OpenedStream, is_stream
 
 __all__ = ["HttpxTransport", "Transport"]
 
@@ -23,6 +26,11 @@ class Transport(Protocol):
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         """One exchange, over within `timeout` seconds; raises `BodyTooLarge` or `BadEncoding`."""
+
+    def stream(
+        self, request: HttpRequest, timeout: float
+    ) -> AbstractAsyncContextManager[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
+        """One exchange whose answer comes in parts; `timeout` is for its head."""
 
     async def aclose(self) -> None:
         """Gives back every connection."""
@@ -54,6 +62,41 @@ class HttpxTransport:
             chunks = await _read(response, body)
             body.finish()
             return HttpResponse(response.status_code, headers, b"".join(chunks))
+
+    @asynccontextmanager
+    async def stream(
+        self, request: HttpRequest, timeout: float
+    ) -> AsyncIterator[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
+        if self._client.is_closed:
+            raise Misuse("this client is closed")
+        async with AsyncExitStack() as stack:
+            opened: OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure
+            try:
+                # An answer may pause for longer than its head may take: whoever reads it says how long.
+                sent = self._client.stream(**{**self._place.request(request, timeout), "timeout": None})
+                with anyio.fail_after(timeout):
+                    response = await stack.enter_async_context(sent)
+                    headers = headers_of(response)
+                    if is_stream(headers):
+                        opened = OpenedStream(HttpResponse(response.status_code, headers), self._pieces(response))
+                    else:
+                        body = inflater(
+                            headers.get("content-encoding", "identity"),
+                            BodyGauge(self._limits.reply_bytes, what="reply"),
+                        )
+                        chunks = await _read(response, body)
+                        body.finish()
+                        opened = OpenedStream(HttpResponse(response.status_code, headers, b"".join(chunks)), None)
+            except (httpx.HTTPError, OSError, UnicodeError) as error:
+                opened = self._place.failure(error)
+            yield opened
+
+    async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes | TransportFailure]:
+        try:
+            async for piece in response.aiter_raw():
+                yield piece
+        except (httpx.HTTPError, OSError) as error:
+            yield self._place.failure(error)
 
     async def aclose(self) -> None:
         if not self._given:

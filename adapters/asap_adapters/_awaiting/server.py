@@ -3,59 +3,101 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from asap_proto.roles import (
+    Accept,
     AnyCommand,
     Authenticate,
-    ClaimNonce,
+    Background,
+    Cancelled,
+    Deliver,
+    Emit,
+    Forget,
+    InputNeeded,
+    Interrupt,
     Invoke,
-    KeepReply,
     Observe,
-    OpenSlot,
+    OpenStream,
     Outcome,
     Pause,
+    Placed,
     Raised,
+    ReadEvents,
     ReadMetrics,
+    ReadSnapshot,
     ReadState,
+    ReadStream,
+    ReadTask,
+    Renew,
     Returned,
     Saturated,
     Spend,
+    Steps,
+    StoreCommand,
+    Suspended,
+    TakeOver,
+    TaskCancelled,
     TimedOut,
     Together,
     Transmit,
+    Watch,
+    Write,
 )
 from asap_proto.rules.identity import Identity
 
 from .._shared.agents import Served, identity_of
 from .._shared.logs import log_raised
-from .._shared.performing import BasePerformer, letting_nobody_in
+from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.skills import Handler
-from .drive import drive_together
+from .drive import drive, drive_together
 from .tasks import Task, ThreadTask
 
 if TYPE_CHECKING:
     from .agent import Agent
 
-__all__ = ["Performer", "Within"]
+__all__ = ["Follower", "Performer"]
 
-#: Awaits for at most so many seconds.
-Within = Callable[[float, Coroutine[Any, Any, Any]], Awaitable[Returned | TimedOut]]
+log = logging.getLogger("asap_adapters.server")
+
+Perform = Callable[[AnyCommand], Awaitable[Any]]
+
+
+class Follower:
+    """A stream's reader, and how far it has come in the log of the task it follows."""
+
+    __slots__ = ("moved", "seen")
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self.moved = anyio.Event()
 
 
 class Performer(BasePerformer):
     """Performs what one served agent's stories ask."""
 
-    def __init__(self, agent: Agent, served: Served, within: Within) -> None:
+    def __init__(self, agent: Agent, served: Served) -> None:
         super().__init__(served, agent)
         self._agent = agent
-        self._within = within
+        self._within = agent._within
+        self._outcome_of: Callable[[Future[Any]], Awaitable[Any]] = agent._outcome_of
         self._limiter: anyio.CapacityLimiter | None = None
+        #: Where stories run that nobody waits for; there is such a place while a server runs the app's lifespan.
+        self.group: TaskGroup | None = None
+        self._background_count = 0
+        self._idle: anyio.Event | None = None
+        self._submits = hasattr(served.stores.state, "submit")
+        self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
+        self._news: dict[str, anyio.Event] = {}
+        self._followers: dict[str, list[Follower]] = {}
 
     async def perform(self, command: AnyCommand) -> Any:
         match command:
@@ -64,20 +106,126 @@ class Performer(BasePerformer):
                 return self._ended(command, await self._invoke(command), started)
             case Observe():
                 return self._observe(command)
-            case ClaimNonce() | OpenSlot() | KeepReply() | Spend():
-                return self._remember(command)
+            case Write():
+                return await self._write(command)
+            case Accept() | ReadTask() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
+                return await self._remember(command) if self._waits else self._asked(self._stores.state, command)
+            case Spend():
+                return self._spend(command)
             case Authenticate():
                 return await self._authenticate(command)
             case Together():
                 return await drive_together(command, self.perform)
+            case Background():
+                return self._background(command, self.group)
+            case Interrupt():
+                return self._interrupt(command)
+            case Watch():
+                return await self._watch(command)
+            case Pause():
+                return await anyio.sleep(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
                 return self._state(ready=self._is_open())
-            case Transmit() | Pause():
-                raise TypeError(f"a server is never asked to {type(command).__name__}")
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit():
+                raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
+
+    async def _remember(self, command: StoreCommand) -> Any:
+        """Asks a store that is waited for. What it was asked it does, so its answer is not given up either."""
+        with anyio.CancelScope(shield=True):
+            if self._submits:
+                state = self._stores.state
+                return await self._outcome_of(state.submit(lambda inner: self._asked(inner, command)))
+            return await self._asked(self._stores.state, command)
+
+    async def _write(self, command: Write) -> bool:
+        written = await self._remember(command) if self._waits else self._asked(self._stores.state, command)
+        change = command.change
+        if written and change.events and (self._news or self._followers):
+            if (news := self._news.pop(change.record.id, None)) is not None:
+                news.set()
+            await self._let_followers_read(change.record.id, change.events[-1].number)
+        return written  # type: ignore[no-any-return]
+
+    async def _let_followers_read(self, task_id: str, number: int) -> None:
+        """Waits while a reader of this task is too far behind: it slows its own task, never the server."""
+        for follower in self._followers.get(task_id, ()):
+            while number - follower.seen > self._served.limits.stream_events:
+                await follower.moved.wait()
+
+    async def _watch(self, command: Watch) -> None:
+        state = self._stores.state
+        if not self._waits and state.events(command.task_id, after=command.after, most=1):
+            return
+        news = self._news.setdefault(command.task_id, anyio.Event())
+        with anyio.move_on_after(command.seconds):
+            await news.wait()
+        if not news.is_set() and not news.statistics().tasks_waiting:
+            self._news.pop(command.task_id, None)
+
+    def follow(self, follower: Follower, emit: Callable[[Emit], Awaitable[None]]) -> Perform:
+        """Performs for one stream: what is emitted goes to its reader, how far that has come is noted."""
+        joined: list[str] = []
+
+        async def perform(command: AnyCommand) -> Any:
+            if isinstance(command, Emit):
+                return await emit(command)
+            if isinstance(command, ReadEvents):
+                if not joined:
+                    joined.append(command.task_id)
+                    self._followers.setdefault(command.task_id, []).append(follower)
+                follower.seen, moved, follower.moved = command.after, follower.moved, anyio.Event()
+                moved.set()
+            return await self.perform(command)
+
+        return perform
+
+    def leave(self, follower: Follower) -> None:
+        """A stream has ended."""
+        follower.seen = 1 << 62
+        follower.moved.set()
+        for task_id, followers in list(self._followers.items()):
+            if follower in followers:
+                followers.remove(follower)
+                if not followers:
+                    del self._followers[task_id]
+
+    def _background(self, command: Background, group: TaskGroup | None) -> Placed:
+        if group is None:
+            return "nowhere"
+        if not self._is_open() or self._background_count >= self._served.limits.background_tasks:
+            return "full"
+        self._background_count += 1
+        group.start_soon(self._alone, command.story)
+        return "started"
+
+    async def _alone(self, story: Steps[Any]) -> None:
+        try:
+            await drive(story, self.perform)
+        except Exception:
+            log.exception("a task in the background was lost")
+        finally:
+            self._background_count -= 1
+            if self._idle is not None and not self._background_count:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Waits until nothing runs in the background."""
+        if self._background_count:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def keep(self) -> None:
+        """Cares for the store, once a beat, until cancelled."""
+        while True:
+            try:
+                await drive(self._served.keeper.beat(), self.perform)
+            except Exception:
+                log.exception("the store could not be cared for; tried again in a moment")
+            await anyio.sleep(self._served.limits.beat_seconds)
 
     async def _authenticate(self, command: Authenticate) -> Identity | None:
         with letting_nobody_in():
@@ -89,22 +237,32 @@ class Performer(BasePerformer):
         return None
 
     async def _invoke(self, command: Invoke) -> Outcome:
-        handler = self._served.handler(command.name, command.job)
-        task = Task(command.job, self._agent)
+        run = Run(command.task)
+        task_id = command.job.task_id
         self._active += 1
+        self._runs[task_id] = run
         try:
+            handler = self._served.handler(command.name, command.job)
+            task = Task(command.job, self._agent, command.task, self.perform, self._deadline(command))
             if handler.colour == "async":
                 running = handler.function(*handler.arguments(task))
             elif self._free_threads.acquire(blocking=False):
                 running = self._in_thread(handler, ThreadTask(task))
             else:
                 return Saturated()
-            outcome = await self._within(command.timeout, running)
-            return Returned(handler.signature.write(outcome.value)) if isinstance(outcome, Returned) else outcome
+            outcome = await self._within(command.timeout, running, run)
+            if isinstance(outcome, TimedOut):
+                return Cancelled() if run.interrupted else outcome
+            return Returned(handler.signature.write(outcome.value))
+        except InputNeeded as asked:
+            return Suspended(asked.question)
+        except TaskCancelled:
+            return Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
             return Raised(log_raised(command, error))
         finally:
             self._active -= 1
+            del self._runs[task_id]
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:
         """Runs a plain function. When cut off it goes on, so it holds its thread's place until it ends."""
@@ -129,3 +287,7 @@ class Performer(BasePerformer):
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._served.limits.handler_threads * 2)
         return self._limiter
+
+
+#: Awaits for at most so many seconds, or until the run is cut off.
+Within = Callable[[float, Coroutine[Any, Any, Any], Run], Awaitable[Returned | TimedOut]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import attrs
@@ -18,11 +19,11 @@ from asap_proto.model import (
     Payload,
     agent_urn,
 )
-from asap_proto.roles import Failed, Handled, Job, NoncePolicy, ServerRole
+from asap_proto.roles import Failed, Handled, KeeperRole, NoncePolicy, ServerRole
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Quota, parse_quota
 from asap_proto.sources import Clock, Sources
-from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots, NonceStore, QuotaStore, SlotStore
+from asap_proto.stores import Job, MemoryQuotas, MemoryState, QuotaStore
 
 from .clients import ClientOptions
 from .inflate import ENCODINGS
@@ -41,14 +42,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Stores:
     """Where an agent remembers; in memory unless told otherwise."""
 
-    nonces: NonceStore
-    slots: SlotStore
+    #: A `StateStore`, or one that has to be waited for: by `submit`, or because its methods are coroutines.
+    state: Any
     quotas: QuotaStore | None
 
     @classmethod
-    def in_memory(cls, limits: Limits, quota: Quota | None) -> Stores:
-        quotas = MemoryQuotas(quota, limits) if quota else None
-        return cls(MemoryNonces(limits), MemorySlots(limits), quotas)
+    def of(cls, own: Settings) -> Stores:
+        quota = _quota(own)
+        quotas = MemoryQuotas(quota, own.limits) if quota else None
+        return cls(own.store or MemoryState(own.limits), quotas)
 
 
 @frozen
@@ -68,6 +70,7 @@ class Settings:
     nonces: NoncePolicy = "accept"
     check_recipient: bool = False
     allow_http: bool = False
+    store: Any = None
     sources: Sources = SYSTEM
 
 
@@ -101,6 +104,9 @@ class AgentOptions(TypedDict, total=False):
     check_recipient: bool
     #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool
+    #: Where tasks, replies and nonces are kept, such as a `SqliteState`; without it in memory.
+    #: Whoever makes it closes it.
+    store: Any
     #: The clock and the tokens, for tests.
     sources: Sources
 
@@ -129,8 +135,12 @@ class BaseAgent:
         description: str | None = None,
         input_schema: dict[str, Any] | None = None,
         output_schema: dict[str, Any] | None = None,
+        restartable: bool = False,
     ) -> Callable[[F], F]:
         """Registers what it decorates as the handler of a skill.
+
+        A task whose worker was lost is run again if it has saved a snapshot to go on from; one that has not is
+        reported failed, unless the skill is `restartable`: it may be run from the start, whatever was done before.
 
         The handler takes the task, or the task and its input as an attrs class, whose schema then stands in
         the manifest. It returns an object, an attrs instance, or a `TaskResponse`.
@@ -143,6 +153,7 @@ class BaseAgent:
                 description=description,
                 input_schema=input_schema,
                 output_schema=output_schema,
+                restartable=restartable,
             )
             return function
 
@@ -168,7 +179,9 @@ class BaseAgent:
             name=own.name,
             version=own.version,
             description=own.description,
-            capabilities=Capabilities(skills=self.skills.published()),
+            capabilities=Capabilities(
+                skills=self.skills.published(), state_persistence=own.store is not None, streaming=True
+            ),
             endpoints=Endpoints(asap=f"{own.url}/asap"),
             auth=AuthScheme(("bearer",)) if own.token_validator else None,
         )
@@ -216,6 +229,7 @@ class Served:
 
     role: ServerRole
     handlers: Mapping[tuple[type[Payload], str], Handler]
+    keeper: KeeperRole
     stores: Stores
     metrics: Metrics
     limits: Limits
@@ -226,27 +240,34 @@ class Served:
     @classmethod
     def of(cls, agent: BaseAgent) -> Served:
         own = agent.settings
-        quota = _quota(own)
+        stores = Stores.of(own)
         role = ServerRole(
             agent.manifest(),
             own.sources,
             handles=agent.skills.handles,
             limits=own.limits,
             encodings=ENCODINGS,
-            quota=quota is not None,
+            quota=stores.quotas is not None,
             nonces=own.nonces,
             check_recipient=own.check_recipient,
+            restartable=agent.skills.restartable,
+            worker=f"worker_{own.sources.tokens.new_id(own.sources.clock.now())}",
+            durable=not isinstance(stores.state, MemoryState),
         )
         return cls(
             role,
             agent.skills.frozen(),
-            Stores.in_memory(own.limits, quota),
+            KeeperRole(role, own.sources, own.limits),
+            stores,
             Metrics(),
             own.limits,
             own.token_validator,
             own.sources.clock,
             own.sources.clock.elapsed(),
         )
+
+    def now(self) -> datetime:
+        return self.clock.now()
 
     def observe(self, event: Handled | Failed) -> None:
         """Counts it, or writes it down."""

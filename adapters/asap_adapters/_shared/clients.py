@@ -54,6 +54,7 @@ class BaseClient:
     def __init__(self, url: str, me: str, options: ClientOptions) -> None:
         self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
         self._limits = options.get("limits", Limits())
+        self._me = me
         self._peer = options.get("peer")
         self._timeout = options.get("timeout", 60.0)
         self._role = ClientRole(

@@ -42,7 +42,7 @@ class Place:
         return {
             "method": request.method,
             "url": self._base + request.target,
-            "headers": {**request.headers, **ACCEPT_ENCODING},
+            "headers": {**ACCEPT_ENCODING, **request.headers},
             "content": request.body or None,
             "auth": None if "authorization" in request.headers else self._auth,
             "timeout": timeout,

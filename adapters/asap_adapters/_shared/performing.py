@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from asap_proto.http import HttpResponse
 from asap_proto.roles import (
+    Accept,
     Authenticate,
-    ClaimNonce,
+    Forget,
+    Interrupt,
     Invoke,
-    KeepReply,
     Observe,
-    OpenSlot,
     Outcome,
+    ReadEvents,
+    ReadSnapshot,
+    ReadTask,
+    Renew,
     Returned,
     Saturated,
     ServerState,
     Spend,
+    StoreCommand,
+    TakeOver,
+    TaskRole,
+    Write,
 )
 from asap_proto.rules.quota import Allowed
 
@@ -28,12 +38,27 @@ from .agents import Served, bearer_token
 if TYPE_CHECKING:
     from .agents import BaseAgent
 
-__all__ = ["BasePerformer", "Remembering", "letting_nobody_in"]
+__all__ = ["BasePerformer", "Run", "letting_nobody_in"]
 
 log = logging.getLogger("asap_adapters.server")
 
-#: What the stores answer.
-Remembering = ClaimNonce | OpenSlot | KeepReply | Spend
+
+class Run:
+    """A handler that runs: how to cut it off, and whether that was done because its task is cancelled."""
+
+    __slots__ = ("cut", "interrupted", "role")
+
+    def __init__(self, role: TaskRole) -> None:
+        self.role = role
+        self.cut: Callable[[], None] | None = None
+        self.interrupted = False
+
+    def interrupt(self) -> None:
+        """Cuts the handler off where it waits; one that does not is told by its next call."""
+        if not self.interrupted:
+            self.interrupted = self.role.interrupted = True
+            if self.cut is not None:
+                self.cut()
 
 
 class BasePerformer:
@@ -43,8 +68,10 @@ class BasePerformer:
         self._served = served
         self._stores = served.stores
         self._clock = served.clock
+        self._now = served.now
         self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
         self._active = 0
+        self._runs: dict[str, Run] = {}
         self._owner = agent
         self.open()
 
@@ -59,21 +86,41 @@ class BasePerformer:
     def _is_open(self) -> bool:
         return self._closings == self._owner.closings
 
-    def _remember(self, command: Remembering) -> Any:
+    @staticmethod
+    def _asked(state: Any, command: StoreCommand) -> Any:
+        """What a store is asked, by its own method; where that is a coroutine, its answer has to be awaited."""
         match command:
-            case ClaimNonce():
-                return self._stores.nonces.claim(command.sender, command.nonce, now=command.now, until=command.until)
-            case OpenSlot():
-                return self._stores.slots.open(command.key, command.digest, now=command.now, until=command.until)
-            case KeepReply(reply=None):
-                return self._stores.slots.free(command.key)
-            case KeepReply():
-                return self._stores.slots.keep(command.key, command.reply, until=command.until)  # type: ignore[arg-type]
-            case Spend():
-                quotas = self._stores.quotas
-                return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
+            case Accept():
+                return state.accept(command.record, command.nonce, command.events, now=command.now)
+            case ReadTask():
+                return state.read(command.task_id, now=command.now)
+            case Write():
+                return state.write(command.change)
+            case ReadEvents():
+                return state.events(command.task_id, after=command.after, most=command.most)
+            case ReadSnapshot():
+                return state.snapshot(command.task_id, command.which)
+            case Renew():
+                return state.renew(command.owner, until=command.until)
+            case TakeOver():
+                return state.take_over(command.owner, now=command.now, until=command.until, most=command.most)
+            case Forget():
+                return state.forget(now=command.now)
             case _:
                 assert_never(command)
+
+    def _spend(self, command: Spend) -> Any:
+        quotas = self._stores.quotas
+        return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
+
+    def _interrupt(self, command: Interrupt) -> bool:
+        run = self._runs.get(command.task_id)
+        if run is not None:
+            run.interrupt()
+        return run is not None
+
+    def _deadline(self, command: Invoke) -> datetime:
+        return self._now() + timedelta(seconds=command.timeout)
 
     def _observe(self, command: Observe) -> None:
         self._served.observe(command.event)

@@ -40,6 +40,7 @@ class Skills:
     def __init__(self, *, plain_only: bool) -> None:
         self._plain_only = plain_only
         self._skills: dict[str, tuple[Skill, Handler]] = {}
+        self._restartable: set[str] = set()
         self._others: dict[type[Payload], Handler] = {}
 
     def add(
@@ -50,6 +51,7 @@ class Skills:
         description: str | None,
         input_schema: dict[str, Any] | None,
         output_schema: dict[str, Any] | None,
+        restartable: bool = False,
     ) -> None:
         """Raises `Misuse` for a name taken, a signature that is none, or a colour that can't be run."""
         if name in self._skills:
@@ -63,6 +65,8 @@ class Skills:
             output_schema or handler.signature.output_schema,
         )
         self._skills[name] = (skill, handler)
+        if restartable:
+            self._restartable.add(name)
 
     def on(self, kind: type[Payload], function: Callable[..., Any]) -> None:
         """The handler of a payload other than a task request; raises `Misuse`."""
@@ -90,6 +94,11 @@ class Skills:
     def handles(self) -> frozenset[type[Payload]]:
         """The payloads, besides task requests, that have a handler."""
         return frozenset(self._others)
+
+    @property
+    def restartable(self) -> frozenset[str]:
+        """The skills that may be run again from the start."""
+        return frozenset(self._restartable)
 
     def frozen(self) -> Mapping[tuple[type[Payload], str], Handler]:
         """Every handler by payload and name, as of now."""

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
 
-from asap_proto.errors import MalformedReply, Misuse
+from attrs import frozen
+
+from asap_proto.errors import AsapError, MalformedReply, Misuse
 from asap_proto.model import (
     Envelope,
+    MessageRole,
+    MessageSend,
     Payload,
+    StateRestore,
+    StateSnapshot,
     TaskRequest,
     TaskResponse,
     TaskStatus,
-    TaskUpdate,
-    UpdateType,
 )
-from asap_proto.roles import ClientRole, Job
+from asap_proto.model import Task as ModelTask
+from asap_proto.model._value import Value
+from asap_proto.roles import (
+    ASYNC_PREFERENCE,
+    INPUT_EXTENSION,
+    PARENT_EXTENSION,
+    PREFER_EXTENSION,
+    ClientRole,
+    TaskRole,
+)
+from asap_proto.rules.lifecycle import is_final
+from asap_proto.stores import Job
+from asap_proto.wire.nouns import decode, encode
+from asap_proto.wire.replies import read_error
 
-__all__ = ["BaseTask", "compose_progress", "compose_request", "response_of"]
+__all__ = [
+    "BaseTask",
+    "TaskState",
+    "compose_message",
+    "compose_news",
+    "compose_request",
+    "compose_restore",
+    "response_of",
+    "state_of",
+]
+
+V = TypeVar("V", bound=Value)
 
 
 class BaseTask:
     """One request, as its handler sees it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, role: TaskRole, deadline: datetime) -> None:
         self.job = job
+        #: When the handler will be cut off, where it can be: as `config.timeout` asks, within the agent's limits.
+        self.deadline = deadline
+        self._role = role
 
     @property
     def id(self) -> str:
@@ -60,6 +93,16 @@ class BaseTask:
         """How many tasks are above this one."""
         return self.job.depth
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is to be cancelled: the next call that waits raises `TaskCancelled`."""
+        return self._role.cancelled
+
+    @property
+    def runs(self) -> int:
+        """How often the handler was started for this task, this time included."""
+        return self._role.record.runs
+
     def _request(self) -> TaskRequest:
         if not isinstance(self.job.payload, TaskRequest):
             raise Misuse(f"a {type(self.job.payload).__name__} has no input; see task.payload")
@@ -76,21 +119,89 @@ def compose_request(
     conversation_id: str | None = None,
     trace_id: str | None = None,
     within: Job | None = None,
+    at_once: bool = False,
 ) -> Envelope:
-    """A task request; within a task it carries on the conversation, and names its parent."""
+    """A task request, to be answered `at_once` or at its end.
+
+    Within a task it carries on the conversation, and names its parent.
+    """
     parent = within.payload if within is not None else None
     if conversation_id is None:
         conversation_id = parent.conversation_id if isinstance(parent, TaskRequest) else f"conv_{role.new_id()}"
     parent_id = within.task_id if within is not None else None
     request = TaskRequest(conversation_id, skill, input, parent_task_id=parent_id, config=config)
-    return role.compose(to, request, within=within, trace_id=trace_id)
+    extensions = {PREFER_EXTENSION: ASYNC_PREFERENCE} if at_once else None
+    return role.compose(to, request, within=within, trace_id=trace_id, extensions=extensions)
 
 
-def compose_progress(role: ClientRole, job: Job, percent: float, message: str | None) -> Envelope:
-    """How far a task has come, to whoever asked for it."""
-    progress: dict[str, Any] = {"percent": percent} if message is None else {"percent": percent, "message": message}
-    update = TaskUpdate(job.task_id, UpdateType.PROGRESS, TaskStatus.WORKING, progress)
-    return role.compose(job.envelope.sender, update, within=job)
+def compose_news(role: ClientRole, job: Job, news: Payload) -> Envelope:
+    """What happens to a task, to whoever asked for it."""
+    parent = job.payload.parent_task_id if isinstance(job.payload, TaskRequest) else None
+    extensions = {PARENT_EXTENSION: parent} if parent else None
+    return role.compose(job.envelope.sender, news, within=job, extensions=extensions)
+
+
+def compose_message(
+    role: ClientRole, to: str, task_id: str, input: dict[str, Any] | None, parts: Sequence[str], me: str
+) -> Envelope:
+    """What a task that waits is told."""
+    message = MessageSend(task_id, f"msg_{role.new_id()}", me, MessageRole.USER, tuple(parts))
+    return role.compose(to, message, extensions=None if input is None else {INPUT_EXTENSION: input})
+
+
+def compose_restore(role: ClientRole, to: str, task_id: str, snapshot_id: str, brought: TaskState | None) -> Envelope:
+    """Go on from a snapshot; one that is `brought` along is of another agent's task."""
+    extensions = None
+    if brought is not None:
+        if brought.snapshot is None or brought.request is None:
+            raise Misuse("this state has no snapshot to go on from: the task has saved none")
+        extensions = {"snapshot": encode(brought.snapshot), "request": encode(brought.request)}
+    return role.compose(to, StateRestore(task_id, snapshot_id), extensions=extensions)
+
+
+@frozen
+class TaskState:
+    """How a task stands, as its agent says it."""
+
+    task_id: str
+    status: TaskStatus
+    result: dict[str, Any] | None
+    #: The task itself, where the peer tells of it.
+    task: ModelTask | None = None
+    #: What it knew: the newest, or the version that was asked for.
+    snapshot: StateSnapshot | None = None
+    #: What it was asked, where it has a snapshot.
+    request: TaskRequest | None = None
+    #: What it waits to be told.
+    question: dict[str, Any] | None = None
+    #: Why it has failed.
+    error: AsapError | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is over."""
+        return is_final(self.status)
+
+
+def state_of(reply: Envelope) -> TaskState:
+    """How a task stands; raises `MalformedReply`."""
+    response, extensions = response_of(reply), reply.extensions or {}
+    error = extensions.get("error")
+    return TaskState(
+        response.task_id,
+        response.status,
+        response.result,
+        _told(ModelTask, extensions, "task"),
+        _told(StateSnapshot, extensions, "snapshot"),
+        _told(TaskRequest, extensions, "request"),
+        extensions.get("input_request"),
+        read_error(error) if error is not None else None,
+    )
+
+
+def _told(kind: type[V], extensions: Mapping[str, Any], name: str) -> V | None:
+    value = extensions.get(name)
+    return None if value is None else decode(kind, value, lenient=True, error=MalformedReply)
 
 
 def response_of(reply: Envelope) -> TaskResponse:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import Any
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
 
 from asap_proto.roles import Returned, TimedOut
 
-__all__ = ["within"]
+from .._shared.performing import Run
+
+__all__ = ["outcome_of", "within"]
+
+R = TypeVar("R")
 
 
-async def within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned | TimedOut:
-    """Awaits for at most so many seconds.
+async def outcome_of(future: Future[R]) -> R:
+    """What a store that works in threads of its own has answered."""
+    return await asyncio.wrap_future(future)
+
+
+async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:
+    """Awaits for at most so many seconds, or until the run is cut off.
 
     The timer starts at the first wait, for until then nothing could be cut off: most handlers that only
     compute never wait, and are spared the 5 of 6 microseconds that a timer costs.
@@ -23,8 +34,11 @@ async def within(seconds: float, running: Coroutine[Any, Any, Any]) -> Returned 
         except StopIteration as finish:
             return Returned(finish.value)
         limit = asyncio.timeout(seconds)
+        run.cut = partial(limit.reschedule, 0.0)
         try:
             async with limit:
+                if run.interrupted:
+                    limit.reschedule(0.0)
                 return Returned(await _Begun(running, first))
         except TimeoutError:
             # A handler may raise the same of its own.

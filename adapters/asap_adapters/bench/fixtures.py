@@ -23,16 +23,15 @@ from asap_proto.model import (
     TextPart,
 )
 from asap_proto.roles import (
-    ClaimNonce,
+    Accept,
     Invoke,
-    KeepReply,
     Observe,
-    OpenSlot,
     Returned,
     ServerRole,
     Steps,
+    Write,
 )
-from asap_proto.stores import MemoryNonces, MemorySlots
+from asap_proto.stores import MemoryState
 from asap_proto.wire import jsonrpc
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.nouns import decode_envelope, decode_part, encode
@@ -179,14 +178,13 @@ class EchoServer:
             capabilities=Capabilities(skills=(Skill("echo", "Repeats the input"),)),
             endpoints=Endpoints("http://localhost/asap"),
         )
-        nonces, slots = MemoryNonces(), MemorySlots()
+        state = MemoryState()
         self._role = ServerRole(manifest, SYSTEM)
         self._answers: dict[type, Callable[[Any], Any]] = {
             Invoke: lambda asked: Returned({"echoed": asked.job.payload.input}),
             Observe: lambda asked: None,
-            ClaimNonce: lambda asked: nonces.claim(asked.sender, asked.nonce, now=asked.now, until=asked.until),
-            OpenSlot: lambda asked: slots.open(asked.key, asked.digest, now=asked.now, until=asked.until),
-            KeepReply: lambda asked: slots.keep(asked.key, asked.reply, until=asked.until),
+            Accept: lambda asked: state.accept(asked.record, asked.nonce, asked.events, now=asked.now),
+            Write: lambda asked: state.write(asked.change),
         }
 
     def exchange(self, body: bytes) -> HttpResponse:

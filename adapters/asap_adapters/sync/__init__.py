@@ -1,8 +1,11 @@
 """Agents and clients on plain threads."""
 
+from asap_proto.roles import TaskCancelled
+
 from .._shared.agents import AgentOptions
 from .._shared.clients import ClientOptions
 from .._shared.sources import SYSTEM
+from .._shared.tasks import TaskState
 from .agent import Agent, App, Task
 from .client import Client, HttpxTransport, Transport
 from .serving import serving
@@ -16,6 +19,8 @@ __all__ = [
     "ClientOptions",
     "HttpxTransport",
     "Task",
+    "TaskCancelled",
+    "TaskState",
     "Transport",
     "serving",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Unpack
+from weakref import WeakSet
 
 from .._shared.agents import AgentOptions, BaseAgent, Served
 from .app import App
@@ -21,11 +22,15 @@ class Agent(BaseAgent):
     def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
         super().__init__(urn, **options)
         self._clients: dict[str, Client] = {}
+        self._apps: WeakSet[App] = WeakSet()
         self._clients_lock = threading.Lock()
 
     def app(self) -> App:
         """The agent as a WSGI app, with the skills it has now: mount it, or serve it."""
-        return App(self, Served.of(self))
+        app = App(self, Served.of(self))
+        with self._clients_lock:
+            self._apps.add(app)
+        return app
 
     def peer(self, urn: str) -> Client:
         """The client for one of `peers`, kept open until `close`; raises `Misuse`."""
@@ -37,6 +42,10 @@ class Agent(BaseAgent):
     def close(self) -> None:
         """Takes no more work, as `/ready` then says, and gives back the connections to peers."""
         self.closings += 1
+        with self._clients_lock:
+            apps = list(self._apps)
+        for app in apps:
+            app.close()
         with self._clients_lock:
             while self._clients:
                 _, client = self._clients.popitem()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from asap_proto.wire.body import BodyGauge
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
+from .._shared.streams import is_stream
 from .drive import drive
 from .server import Performer
 
@@ -31,27 +33,65 @@ class App:
         self._role = served.role
         #: The most bytes of a request, for a server that takes the body before it asks.
         self.request_bytes = served.limits.request_bytes
-        self._perform = Performer(agent, served).perform
+        self._limits = served.limits
+        self._performer = Performer(agent, served)
+        self._perform = self._performer.perform
+        self._keeper: threading.Thread | None = None
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Cares for the store from now on, until `close`: renews leases, takes over tasks of workers that are lost.
+
+        WSGI has no word for when a server starts: the first request does it, where nobody has done it before.
+        """
+        with self._lock:
+            if self._keeper is None and not self._over.is_set():
+                self._keeper = threading.Thread(target=self._keep, name="asap-keeper", daemon=True)
+                self._keeper.start()
+
+    def close(self) -> None:
+        """Takes no more work, and lets what runs in the background end within `Limits.grace_seconds`."""
+        self._performer.close()
+        self._performer.wind_up(self._limits.grace_seconds)
+        self._over.set()
+        if self._keeper is not None:
+            self._keeper.join()
+
+    def _keep(self) -> None:
+        while not self._over.is_set():
+            self._performer.keep()
+            self._over.wait(self._limits.beat_seconds)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
     ) -> Iterable[bytes]:
-        response = self._answer(environ)
+        if self._keeper is None:
+            self.start()
+        parts = self._answer(environ)
+        response = next(parts)
+        assert isinstance(response, HttpResponse)
         headers = list(response.headers.items())
-        if "content-length" not in response.headers and response.status not in (204, 304):
+        is_whole = not is_stream(response.headers)
+        if is_whole and "content-length" not in response.headers and response.status not in (204, 304):
             headers.append(("content-length", str(len(response.body))))
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
-        return [response.body]
+        return [response.body] if is_whole else parts  # type: ignore[return-value]
 
-    def _answer(self, environ: dict[str, Any]) -> HttpResponse:
+    def _answer(self, environ: dict[str, Any]) -> Iterator[HttpResponse | bytes]:
         admitted = drive(self._role.admit(_head(environ)), self._perform)
         if isinstance(admitted, HttpResponse):
-            return admitted
+            yield admitted
+            return
         try:
             body = _read(environ, admitted)
         except AsapError as error:
-            return self._role.refuse(admitted, error)
-        return drive(self._role.receive(admitted, body), self._perform)
+            yield self._role.refuse(admitted, error)
+            return
+        if admitted.streams:
+            yield from self._performer.tell_stream(self._role.stream(admitted, body), admitted.seen)
+        else:
+            yield drive(self._role.receive(admitted, body), self._perform)
 
 
 def _head(environ: dict[str, Any]) -> RequestHead:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import httpx
@@ -16,8 +18,12 @@ from asap_proto.wire.body import BodyGauge
 
 from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
 from .._shared.inflate import inflater
+from .._shared.streams import OpenedStream, is_stream
 
-__all__ = ["HttpxTransport", "Transport"]
+__all__ = ["HttpxTransport", "Pieces", "Transport"]
+
+#: Reads the next piece of a body, within so many seconds; none at its end.
+Pieces = Callable[[float], bytes | TransportFailure | None]
 
 
 class Transport(Protocol):
@@ -25,6 +31,11 @@ class Transport(Protocol):
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         """One exchange, over within `timeout` seconds; raises `BodyTooLarge` or `BadEncoding`."""
+
+    def stream(
+        self, request: HttpRequest, timeout: float
+    ) -> AbstractContextManager[OpenedStream[Pieces] | TransportFailure]:
+        """One exchange whose answer comes in parts; `timeout` is for its head."""
 
     def close(self) -> None:
         """Gives back every connection."""
@@ -57,6 +68,40 @@ class HttpxTransport:
             chunks = [body.feed(chunk) for chunk in response.iter_raw()]
             body.finish()
             return HttpResponse(response.status_code, headers, b"".join(chunks))
+
+    @contextmanager
+    def stream(self, request: HttpRequest, timeout: float) -> Iterator[OpenedStream[Pieces] | TransportFailure]:
+        if self._client.is_closed:
+            raise Misuse("this client is closed")
+        with ExitStack() as stack:
+            self._deadline.at = time.monotonic() + timeout
+            opened: OpenedStream[Pieces] | TransportFailure
+            try:
+                response = stack.enter_context(self._client.stream(**self._place.request(request, timeout)))
+                headers = headers_of(response)
+                if is_stream(headers):
+                    opened = OpenedStream(HttpResponse(response.status_code, headers), self._reader(response))
+                else:
+                    gauge = BodyGauge(self._limits.reply_bytes, what="reply")
+                    body = inflater(headers.get("content-encoding", "identity"), gauge)
+                    chunks = [body.feed(chunk) for chunk in response.iter_raw()]
+                    body.finish()
+                    opened = OpenedStream(HttpResponse(response.status_code, headers, b"".join(chunks)), None)
+            except (httpx.HTTPError, OSError, UnicodeError) as error:
+                opened = self._place.failure(error)
+            yield opened
+
+    def _reader(self, response: httpx.Response) -> Pieces:
+        pieces = response.iter_raw()
+
+        def read(timeout: float) -> bytes | TransportFailure | None:
+            self._deadline.at = time.monotonic() + timeout
+            try:
+                return next(pieces, None)
+            except (httpx.HTTPError, OSError) as error:
+                return self._place.failure(error)
+
+        return read
 
     def close(self) -> None:
         if not self._given:

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, assert_never
 
+from asap_proto.http import HttpResponse
 from asap_proto.roles import (
+    Accept,
     AnyCommand,
     Authenticate,
-    ClaimNonce,
+    Background,
+    Cancelled,
+    Deliver,
+    Emit,
+    Forget,
+    InputNeeded,
+    Interrupt,
     Invoke,
-    KeepReply,
     Observe,
-    OpenSlot,
+    OpenStream,
     Outcome,
     Pause,
+    Placed,
     Raised,
+    ReadEvents,
     ReadMetrics,
+    ReadSnapshot,
     ReadState,
+    ReadStream,
+    ReadTask,
+    Renew,
     Returned,
     Saturated,
     ServerState,
     Spend,
+    Steps,
+    StoreCommand,
+    Suspended,
+    TakeOver,
+    TaskCancelled,
     Together,
     Transmit,
+    Watch,
+    Write,
 )
 from asap_proto.rules.identity import Identity
+from asap_proto.stores import MemoryState
 
 from .._shared.agents import Served, identity_of
 from .._shared.logs import log_raised
-from .._shared.performing import BasePerformer, Remembering, letting_nobody_in
-from .drive import drive_together
+from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .drive import drive, drive_together
 from .tasks import Task
 
 if TYPE_CHECKING:
     from .agent import Agent
 
 __all__ = ["Performer"]
+
+log = logging.getLogger("asap_adapters.server")
 
 
 class Performer(BasePerformer):
@@ -45,8 +72,14 @@ class Performer(BasePerformer):
     def __init__(self, agent: Agent, served: Served) -> None:
         super().__init__(served, agent)
         self._agent = agent
-        # One lock for all stores: each call is a few microseconds.
+        # One lock for what is in memory: each call is a few microseconds.
         self._lock = threading.Lock()
+        self._in_memory = isinstance(served.stores.state, MemoryState)
+        self._news = threading.Condition()
+        #: How far each reader of a stream has come, by the task it follows.
+        self._followers: dict[str, dict[int, int]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._background_count = 0
 
     def perform(self, command: AnyCommand) -> Any:
         match command:
@@ -55,24 +88,126 @@ class Performer(BasePerformer):
                 return self._ended(command, self._invoke(command), started)
             case Observe():
                 return self._observe(command)
-            case ClaimNonce() | OpenSlot() | KeepReply() | Spend():
+            case Write():
+                return self._write(command)
+            case Accept() | ReadTask() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
+            case Spend():
+                with self._lock:
+                    return self._spend(command)
             case Authenticate():
                 return self._authenticate(command)
             case Together():
                 return drive_together(command, self.perform)
+            case Background():
+                return self._background(command)
+            case Interrupt():
+                return self._interrupt(command)
+            case Watch():
+                return self._watch(command)
+            case Pause():
+                return time.sleep(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
                 return self._read_state()
-            case Transmit() | Pause():
-                raise TypeError(f"a server is never asked to {type(command).__name__}")
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit():
+                raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
 
-    def _remember(self, command: Remembering) -> Any:
+    def _remember(self, command: StoreCommand) -> Any:
+        if not self._in_memory:
+            return self._asked(self._stores.state, command)
         with self._lock:
-            return super()._remember(command)
+            return self._asked(self._stores.state, command)
+
+    def _write(self, command: Write) -> bool:
+        written: bool = self._remember(command)
+        change = command.change
+        if written and change.events and self._followers:
+            with self._news:
+                self._news.notify_all()
+                # A reader that is too far behind slows its own task, never the server.
+                self._news.wait_for(lambda: not self._is_far_ahead(change.record.id, change.events[-1].number))
+        return written
+
+    def _is_far_ahead(self, task_id: str, number: int) -> bool:
+        seen = min(self._followers.get(task_id, {}).values(), default=number)
+        return number - seen > self._served.limits.stream_events
+
+    def _watch(self, command: Watch) -> None:
+        with self._news:
+            if not self._remember(ReadEvents(command.task_id, command.after, 1)):
+                self._news.wait(command.seconds)
+
+    def tell_stream(self, steps: Steps[HttpResponse | None], seen: int) -> Iterator[HttpResponse | bytes]:
+        """Tells a stream's story: gives its parts, the head first, or the whole answer alone."""
+        me, task_id = id(steps), ""
+        answer: Any = None
+        tell = steps.send
+        try:
+            while True:
+                try:
+                    command = tell(answer)
+                except StopIteration as finish:
+                    if finish.value is not None:
+                        yield finish.value
+                    return
+                if isinstance(command, Emit):
+                    yield command.part
+                    answer, tell = None, steps.send
+                    continue
+                if isinstance(command, ReadEvents):
+                    with self._news:
+                        task_id = command.task_id
+                        self._followers.setdefault(task_id, {})[me] = command.after
+                        self._news.notify_all()
+                try:
+                    answer, tell = self.perform(command), steps.send
+                except BaseException as error:  # noqa: BLE001  (the story ends with it)
+                    answer, tell = error, steps.throw
+        finally:
+            with self._news:
+                followers = self._followers.get(task_id, {})
+                followers.pop(me, None)
+                if not followers:
+                    self._followers.pop(task_id, None)
+                self._news.notify_all()
+
+    def _background(self, command: Background) -> Placed:
+        with self._lock:
+            if not self._is_open() or self._background_count >= self._served.limits.handler_threads:
+                return "full"
+            self._background_count += 1
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._served.limits.handler_threads, "asap-background")
+            self._threads.submit(self._alone, command.story)
+        return "started"
+
+    def _alone(self, story: Steps[Any]) -> None:
+        try:
+            drive(story, self.perform)
+        except Exception:
+            log.exception("a task in the background was lost")
+        finally:
+            with self._lock:
+                self._background_count -= 1
+
+    def keep(self) -> None:
+        """Cares for the store once."""
+        try:
+            drive(self._served.keeper.beat(), self.perform)
+        except Exception:
+            log.exception("the store could not be cared for; tried again in a moment")
+
+    def wind_up(self, seconds: float) -> None:
+        """Lets what runs in the background end; a thread can't be cut off, so what still runs keeps its lease."""
+        until = time.monotonic() + seconds
+        while self._background_count and time.monotonic() < until:
+            time.sleep(0.02)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _read_state(self) -> ServerState:
         # Every request needs a thread here, so with all of them taken no work is.
@@ -85,17 +220,25 @@ class Performer(BasePerformer):
 
     def _invoke(self, command: Invoke) -> Outcome:
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""
-        handler = self._served.handler(command.name, command.job)
         if not self._free_threads.acquire(blocking=False):
             return Saturated()
+        task_id = command.job.task_id
         with self._lock:
             self._active += 1
+            self._runs[task_id] = Run(command.task)
         try:
-            value = handler.function(*handler.arguments(Task(command.job, self._agent)))
+            handler = self._served.handler(command.name, command.job)
+            task = Task(command.job, self._agent, command.task, self.perform, self._deadline(command))
+            value = handler.function(*handler.arguments(task))
             return Returned(handler.signature.write(value))
+        except InputNeeded as asked:
+            return Suspended(asked.question)
+        except TaskCancelled:
+            return Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
             return Raised(log_raised(command, error))
         finally:
             with self._lock:
                 self._active -= 1
+                del self._runs[task_id]
             self._free_threads.release()

@@ -1,8 +1,11 @@
 """Agents and clients on trio."""
 
+from asap_proto.roles import TaskCancelled
+
 from .._shared.agents import AgentOptions
 from .._shared.clients import ClientOptions
 from .._shared.sources import SYSTEM
+from .._shared.tasks import TaskState
 from .agent import Agent, App, Task, ThreadTask
 from .client import Client, HttpxTransport, Transport
 from .serving import serving
@@ -16,6 +19,8 @@ __all__ = [
     "ClientOptions",
     "HttpxTransport",
     "Task",
+    "TaskCancelled",
+    "TaskState",
     "ThreadTask",
     "Transport",
     "serving",

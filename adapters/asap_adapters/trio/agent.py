@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._awaiting.agent import Agent as AwaitingAgent
 from .._awaiting.app import App
 from .._awaiting.tasks import Task, ThreadTask
-from .deadline import within
+from .deadline import outcome_of, within
 
 __all__ = ["Agent", "App", "Task", "ThreadTask"]
 
@@ -14,3 +14,4 @@ class Agent(AwaitingAgent):
     """What it is, what it can do, whom it knows; the options are those of `AgentOptions`."""
 
     _within = staticmethod(within)
+    _outcome_of = staticmethod(outcome_of)

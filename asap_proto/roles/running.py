@@ -1,0 +1,427 @@
+"""A task in the hands of its handler: what the handler does with it, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve
+
+from ..errors import (
+    AsapError,
+    HandlerFailed,
+    HandlerTimedOut,
+    IllegalMove,
+    InvalidInput,
+    InvalidValue,
+    NestedTooDeep,
+    Overloaded,
+    SkillNotFound,
+    TakenOver,
+    TaskFinished,
+    TaskNotFound,
+)
+from ..limits import Limits
+from ..model import (
+    Artifact,
+    McpToolCall,
+    McpToolResult,
+    Part,
+    Payload,
+    StateSnapshot,
+    TaskRequest,
+    TaskResponse,
+    TaskStatus,
+    TaskUpdate,
+    UpdateType,
+)
+from ..model._value import JsonObject, Value
+from ..plain import plain
+from ..rules.lifecycle import check_move, is_final
+from ..sources import Sources
+from ..stores import NEVER, Change, Job, TaskEvent, TaskRecord
+from ..stores.records import seconds_of
+from ..wire import jsonrpc
+from ..wire.json import dump, load
+from ..wire.nouns import encode, encode_reply, encode_result
+from .commands import (
+    Cancelled,
+    Failed,
+    Observe,
+    Outcome,
+    Raised,
+    ReadSnapshot,
+    ReadTask,
+    Returned,
+    Saturated,
+    Suspended,
+    Write,
+)
+from .steps import Steps, ask, told
+
+__all__ = ["TOLD", "InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri", "respond"]
+
+#: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
+TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
+
+#: What the ids of tasks begin with, as every release writes them.
+TASK = "task_"
+
+_COMPLETED, _FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
+_WORKING, _WAITING, _CANCELLED = TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED, TaskStatus.CANCELLED
+
+
+class TaskCancelled(BaseException):
+    """Raised in a handler whose task is cancelled, so no `Exception` of the handler's own catches it."""
+
+
+class InputNeeded(BaseException):
+    """Raised in a handler that asks for what it was not told yet; the handler is run again once it was."""
+
+    def __init__(self, question: JsonObject) -> None:
+        super().__init__(question)
+        self.question = question
+
+
+@plain
+class Settled:
+    """What the request is answered with: the member, and where it failed, the error."""
+
+    member: bytes
+    error: AsapError | None
+
+
+class TaskRole:
+    """One task in the hands of one worker. Each thing that its handler does is a small story.
+
+    `record` is the task as this worker last saw or wrote it.
+    """
+
+    def __init__(self, record: TaskRecord, agent: str, sources: Sources, limits: Limits) -> None:
+        self.record = record
+        self._agent = agent
+        self._sources = sources
+        self._limits = limits
+        self._asked = 0
+        #: Set by whoever cuts the handler off.
+        self.interrupted = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the task to be cancelled, as far as this worker has heard."""
+        return self.interrupted or self.record.cancel is not None
+
+    def check(self) -> Steps[None]:
+        """Reads the task anew; raises `TaskCancelled`, or `TakenOver` where another worker has it."""
+        found = yield from ask(ReadTask(self.record.id, self._now()))
+        if found is None or found.owner != self.record.owner:
+            raise TakenOver("another worker has taken this task over")
+        self.record = found
+        self._heed()
+
+    def progress(self, percent: float, message: str | None = None) -> Steps[TaskUpdate]:
+        """Writes down how far the task has come, from 0 to 100; raises `InvalidValue`."""
+        progress: JsonObject = {"percent": percent} if message is None else {"percent": percent, "message": message}
+        update = TaskUpdate(self.record.id, UpdateType.PROGRESS, _WORKING, progress)
+        self._bounded(progress, "what is said of progress")
+
+        def told_of(record: TaskRecord, now: float) -> Change:
+            event = TaskEvent(record.events + 1, now, "progress", record.status, progress)
+            return self._next(record, now, (event,), events=record.events + 1, progress=progress)
+
+        yield from self._amend(told_of)
+        return update
+
+    def save(self, data: JsonObject, *, checkpoint: bool = False) -> Steps[StateSnapshot]:
+        """Writes down what the task knows, enough to go on from there; raises `InvalidValue`."""
+        text = _written(data, "a snapshot")
+        if len(text) > self._limits.snapshot_bytes:
+            raise InvalidValue(f"a snapshot of {len(text)} bytes; at most {self._limits.snapshot_bytes} are kept")
+        at = self._sources.clock.now()
+        id = f"snap_{self._sources.tokens.new_id(at)}"
+        kept: JsonObject = load(text, depth=self._limits.json_depth)
+
+        def saved(record: TaskRecord, now: float) -> Change:
+            snapshot = StateSnapshot(id, record.id, record.snapshots + 1, kept, at, checkpoint)
+            told_of = {"snapshot_id": id, "version": snapshot.version, "checkpoint": checkpoint}
+            event = TaskEvent(record.events + 1, now, "snapshot", record.status, told_of)
+            return self._next(
+                record, now, (event,), snapshot, events=record.events + 1, snapshots=snapshot.version, restored=None
+            )
+
+        change = yield from self._amend(saved)
+        assert change.snapshot is not None
+        return change.snapshot
+
+    def load(self) -> Steps[JsonObject | None]:
+        """What was last saved, or what the task was restored to; nothing before."""
+        if not self.record.snapshots:
+            return None
+        snapshot = yield from ask(ReadSnapshot(self.record.id, self.record.restored))
+        return snapshot.data if snapshot else None
+
+    def need_input(self, question: JsonObject) -> Steps[JsonObject]:
+        """What the task was told; raises `InputNeeded` where it was not yet.
+
+        The n-th question of a run gets the n-th answer: a handler that is run again gets those it had.
+        """
+        self._heed()
+        self._bounded(question, "a question")
+        self._asked += 1
+        if len(self.record.answers) < self._asked:
+            yield from self.check()
+        if len(self.record.answers) < self._asked:
+            raise InputNeeded(question)
+        return self.record.answers[self._asked - 1]
+
+    def artifact(self, name: str, parts: Sequence[Part]) -> Steps[Artifact]:
+        """Writes down something that the task has made, to be fetched by `artifact_uri`."""
+        at = self._sources.clock.now()
+        stem = self._sources.tokens.new_id(at)
+        ids = tuple(f"part_{stem}_{index}" for index in range(len(parts)))
+        artifact = Artifact(f"artifact_{stem}", self.record.id, name, ids, at)
+        data = {"artifact": encode(artifact), "parts": [encode(part) for part in parts]}
+        self._bounded(data, "an artifact; give a FilePart with a URI for what is larger")
+        data = load(dump(data), depth=self._limits.json_depth)
+
+        def made(record: TaskRecord, now: float) -> Change:
+            event = TaskEvent(record.events + 1, now, "artifact", record.status, data)
+            return self._next(record, now, (event,), events=record.events + 1)
+
+        yield from self._amend(made)
+        return artifact
+
+    def begin(self) -> Steps[None]:
+        """The handler is run from now on; raises `IllegalMove`."""
+
+        def begun(record: TaskRecord, now: float) -> Change:
+            events: tuple[TaskEvent, ...] = ()
+            if record.status is not _WORKING:
+                check_move(record.id, record.status, to=_WORKING)
+                events = (TaskEvent(record.events + 1, now, "status_change", _WORKING),)
+            return self._next(
+                record,
+                now,
+                events,
+                status=_WORKING,
+                events=record.events + len(events),
+                runs=record.runs + 1,
+                question=None,
+            )
+
+        yield from self._amend(begun)
+
+    def release(self, *, begun: bool = True) -> Steps[None]:
+        """Gives the task back, for whoever takes it over; a run that was not `begun` does not count."""
+
+        def released(record: TaskRecord, now: float) -> Change:
+            runs = record.runs if begun or record.status is not _WORKING else record.runs - 1
+            return self._next(record, now, owner="", lease=0.0, runs=runs)
+
+        yield from self._amend(released, heed=False)
+
+    def settle(self, outcome: Outcome | AsapError) -> Steps[Settled]:
+        """Writes down how a run ended, or why there was none; raises `TakenOver` where another worker has the task."""
+        at = self._sources.clock.now()
+        if isinstance(outcome, Suspended):
+            return (yield from self._suspend(outcome.question))
+        job, status, error = self.record.job, _COMPLETED, None
+        try:
+            kind, payload = _payload(job, outcome, self._limits)
+            if payload.__class__ is dict and kind is TaskResponse:
+                status = _final(payload["status"])
+            # One ULID names the task and the envelope that answers it: to make one is dear, one is unique enough.
+            member = respond(job, kind, payload, id=job.task_id.removeprefix(TASK), at=at, agent=self._agent)
+        except AsapError as found:
+            error, status = found.under("$.params.envelope"), _FAILED
+            if isinstance(outcome, Returned):
+                reason = f"{found.message} {found.__cause__ or ''}".rstrip()
+                yield Observe(Failed(job.name, job.task_id, reason))
+            if is_tool_call(job) and not error.retryable:
+                result = McpToolResult(job.envelope.payload.request_id, False, error=error.message)  # type: ignore[union-attr]
+                id = job.task_id.removeprefix(TASK)
+                member = respond(job, McpToolResult, encode(result), id=id, at=at, agent=self._agent)
+                error = None
+            else:
+                member = jsonrpc.failure(error)
+        if error is not None and error.retryable:
+            job = evolve(job, slot=None)  # a retry is to run
+
+        def ended(record: TaskRecord, now: float) -> Change:
+            if record.status is _WORKING:
+                number = record.events + 1
+                return Change(
+                    TaskRecord(
+                        job,
+                        status,
+                        record.owner,
+                        0.0,
+                        now,
+                        record.version + 1,
+                        now + self._limits.task_seconds,
+                        number,
+                        record.snapshots,
+                        record.runs,
+                        record.progress,
+                        None,
+                        record.answers,
+                        record.cancel,
+                        record.restored,
+                        member,
+                    ),
+                    (TaskEvent(number, now, "status_change", status),),
+                )
+            raise TakenOver(f"the task is {record.status} by now")
+
+        yield from self._amend(ended, heed=False, now=seconds_of(at))
+        return Settled(member, error)
+
+    def _suspend(self, question: JsonObject) -> Steps[Settled]:
+        def waiting(record: TaskRecord, now: float) -> Change:
+            check_move(record.id, record.status, to=_WAITING)
+            event = TaskEvent(record.events + 1, now, "input_required", _WAITING, question)
+            return self._next(
+                record,
+                now,
+                (event,),
+                status=_WAITING,
+                events=record.events + 1,
+                question=question,
+                owner="",
+                lease=NEVER,
+            )
+
+        yield from self._amend(waiting, heed=False)
+        return Settled(self.standing(), None)
+
+    def standing(self) -> bytes:
+        """The member that says how the task stands, while it has no reply."""
+        record = self.record
+        response = TaskResponse(record.id, record.status, record.question)
+        at = self._sources.clock.now()
+        id = self._sources.tokens.new_id(at)
+        return respond(record.job, TaskResponse, encode(response), id=id, at=at, agent=self._agent)
+
+    def _amend(
+        self, change: Callable[[TaskRecord, float], Change], *, heed: bool = True, now: float | None = None
+    ) -> Steps[Change]:
+        """Writes a change, made anew where another wrote first; raises `TakenOver`, or with `heed` `TaskCancelled`."""
+        now = self._now() if now is None else now
+        while True:
+            made = change(self.record, now)
+            write = Write(made)
+            if told(write, (yield write)):
+                self.record = made.record
+                break
+            found = yield from ask(ReadTask(self.record.id, now))
+            if found is not None and found.status is _CANCELLED:
+                raise TaskCancelled(found.cancel)
+            if found is None or found.owner != self.record.owner or is_final(found.status):
+                raise TakenOver("another worker has taken this task over")
+            self.record = found
+        if heed:
+            self._heed()
+        return made
+
+    def _heed(self) -> None:
+        if self.cancelled:
+            raise TaskCancelled(self.record.cancel)
+
+    @staticmethod
+    def _next(
+        record: TaskRecord,
+        at: float,
+        log: tuple[TaskEvent, ...] = (),
+        snapshot: StateSnapshot | None = None,
+        **changes: Any,
+    ) -> Change:
+        return Change(evolve(record, version=record.version + 1, updated=at, **changes), log, snapshot)
+
+    def _now(self) -> float:
+        return seconds_of(self._sources.clock.now())
+
+    def _bounded(self, data: JsonObject, what: str) -> None:
+        size = len(_written(data, what))
+        if size > self._limits.event_bytes:
+            raise InvalidValue(f"{size} bytes are too many for {what}; at most {self._limits.event_bytes} are kept")
+
+
+def is_tool_call(job: Job) -> bool:
+    """Whether a skill was called as an MCP tool: the job then is the task request that the call stands for."""
+    return job.payload is not job.envelope.payload and isinstance(job.envelope.payload, McpToolCall)
+
+
+def artifact_uri(task_id: str, artifact_id: str) -> str:
+    """Where an artifact is fetched from its agent, by an ``mcp.resource_fetch``."""
+    return f"asap:artifact:{task_id}/{artifact_id}"
+
+
+def respond(
+    job: Job,
+    kind: type[Payload],
+    payload: JsonObject,
+    *,
+    id: str,
+    at: datetime,
+    agent: str,
+    extensions: JsonObject | None = None,
+) -> bytes:
+    """The member that answers a request; raises `HandlerFailed` for what is no JSON."""
+    try:
+        reply = encode_reply(job.envelope, kind, payload, id=id, at=at, sender=agent, extensions=extensions)
+        return jsonrpc.success(reply)
+    except TypeError as error:
+        raise HandlerFailed("the handler returned something that is no JSON") from error
+
+
+def _payload(job: Job, outcome: Outcome | AsapError, limits: Limits) -> tuple[type[Payload], JsonObject]:
+    """What came of a run, as the payload of the reply: its kind, and the plain object; raises what the peer is told."""
+    if isinstance(outcome, Returned):
+        return _returned(job, outcome.value)
+    if isinstance(outcome, AsapError):
+        raise outcome
+    if isinstance(outcome, Raised):
+        raise _told(outcome.error)
+    if isinstance(outcome, Cancelled):
+        return TaskResponse, encode(TaskResponse(job.task_id, _CANCELLED))
+    if isinstance(outcome, Saturated):
+        raise Overloaded("every handler thread is busy", facts={"retry_after": 1})
+    raise HandlerTimedOut("the handler ran longer than it may", facts={"most_seconds": limits.handler_seconds})
+
+
+def _returned(job: Job, value: Any) -> tuple[type[Payload], JsonObject]:
+    if isinstance(value, Value) and isinstance(value, Payload):
+        return type(value), encode(value)
+    if is_tool_call(job) and (value is None or isinstance(value, dict)):
+        return McpToolResult, encode(McpToolResult(job.envelope.payload.request_id, True, value or {}))  # type: ignore[union-attr]
+    if isinstance(job.payload, TaskRequest) and (value is None or isinstance(value, dict)):
+        return TaskResponse, encode_result(job.task_id, value)
+    if value is None and (task_id := getattr(job.payload, "task_id", None)) is not None:
+        status = getattr(job.payload, "status", _WORKING)
+        return TaskResponse, encode(TaskResponse(task_id, status))
+    raise HandlerFailed("the handler returned neither an object nor a payload")
+
+
+def _final(status: TaskStatus) -> TaskStatus:
+    """Where a task stands whose handler has ended with a response of this status: the run is over in any case."""
+    return status if is_final(status) else _COMPLETED
+
+
+def _told(error: Exception) -> AsapError:
+    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again."""
+    # What a peer reported to the handler (it has that peer's number) is about another request than ours.
+    if isinstance(error, TOLD) and "rpc_code" not in error.facts:
+        with suppress(TypeError):  # the facts are the handler's, and may be no JSON
+            jsonrpc.failure(error)
+            return copy(error)
+    return HandlerFailed("the handler failed")
+
+
+def _written(data: JsonObject, what: str) -> bytes:
+    try:
+        return dump(data)
+    except TypeError as error:
+        raise InvalidValue(f"{what} is no JSON: {error}") from None

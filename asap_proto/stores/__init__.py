@@ -1,0 +1,21 @@
+"""What an agent remembers between exchanges: the protocols, and stores that remember in memory, bounded."""
+
+from .memory import MemoryQuotas, MemoryState
+from .protocols import Accepted, NonceClaim, QuotaStore, Refused, StateStore
+from .records import NEVER, Change, Job, Slot, TaskEvent, TaskRecord
+
+__all__ = [
+    "NEVER",
+    "Accepted",
+    "Change",
+    "Job",
+    "MemoryQuotas",
+    "MemoryState",
+    "NonceClaim",
+    "QuotaStore",
+    "Refused",
+    "Slot",
+    "StateStore",
+    "TaskEvent",
+    "TaskRecord",
+]
