@@ -100,6 +100,8 @@ class TaskRole:
     `record` is the task as this worker last saw or wrote it.
     """
 
+    __slots__ = ("_agent", "_asked", "_limits", "_sources", "interrupted", "record")
+
     def __init__(self, record: TaskRecord, agent: str, sources: Sources, limits: Limits) -> None:
         self.record = record
         self._agent = agent
@@ -223,6 +225,54 @@ class TaskRole:
 
         yield from self._amend(released, heed=False)
 
+    def finish(self, value: Any) -> tuple[Write, Settled] | None:
+        """What to write of a run that returned an object, and what to answer: nearly every run ends so.
+
+        Nothing for whatever else there is, or that is no JSON: `settle` deals with that.
+        """
+        record, at = self.record, self._sources.clock.now()
+        job = record.job
+        if (
+            value.__class__ is not dict
+            or job.payload is not job.envelope.payload
+            or job.payload.__class__ is not TaskRequest
+        ):
+            return None
+        try:
+            member = respond(
+                job,
+                TaskResponse,
+                encode_result(job.task_id, value),
+                id=job.task_id.removeprefix(TASK),
+                at=at,
+                agent=self._agent,
+            )
+        except HandlerFailed:
+            return None
+        return Write(self._ended(record, job, _COMPLETED, member, at.timestamp())), Settled(member, None)
+
+    def _ended(self, record: TaskRecord, job: Job, status: TaskStatus, member: bytes, now: float) -> Change:
+        number = record.events + 1
+        ended = TaskRecord(
+            job,
+            status,
+            record.owner,
+            0.0,
+            now,
+            record.version + 1,
+            now + self._limits.task_seconds,
+            number,
+            record.snapshots,
+            record.runs,
+            record.progress,
+            None,
+            record.answers,
+            record.cancel,
+            record.restored,
+            member,
+        )
+        return Change(ended, (TaskEvent(number, now, "status_change", status),))
+
     def settle(self, outcome: Outcome | AsapError) -> Steps[Settled]:
         """Writes down how a run ended, or why there was none; raises `TakenOver` where another worker has the task."""
         at = self._sources.clock.now()
@@ -251,30 +301,9 @@ class TaskRole:
             job = evolve(job, slot=None)  # a retry is to run
 
         def ended(record: TaskRecord, now: float) -> Change:
-            if record.status is _WORKING:
-                number = record.events + 1
-                return Change(
-                    TaskRecord(
-                        job,
-                        status,
-                        record.owner,
-                        0.0,
-                        now,
-                        record.version + 1,
-                        now + self._limits.task_seconds,
-                        number,
-                        record.snapshots,
-                        record.runs,
-                        record.progress,
-                        None,
-                        record.answers,
-                        record.cancel,
-                        record.restored,
-                        member,
-                    ),
-                    (TaskEvent(number, now, "status_change", status),),
-                )
-            raise TakenOver(f"the task is {record.status} by now")
+            if record.status is not _WORKING:
+                raise TakenOver(f"the task is {record.status} by now")
+            return self._ended(record, job, status, member, now)
 
         yield from self._amend(ended, heed=False, now=seconds_of(at))
         return Settled(member, error)

@@ -42,8 +42,7 @@ from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
-from ..stores.records import seconds_of
+from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
 from ..wire import jsonrpc
 from ..wire.json import dump, load
 from ..wire.nouns import decode_envelope, encode
@@ -57,6 +56,7 @@ from .commands import (
     Invoke,
     Observe,
     ReadTask,
+    Returned,
     Together,
     Write,
 )
@@ -224,7 +224,8 @@ class ServerRole:
 
     def _submit(self, judged: _Judged, name: str) -> Steps[TaskRecord]:
         """A task that runs with nobody waiting: accepted now, or when this was asked before."""
-        answer, record = yield from self._accepted(judged, name, _SUBMITTED)
+        record, events = self._record(judged, name, _SUBMITTED)
+        answer = yield from ask(Accept(record, judged.nonce, events, judged.now))
         if isinstance(answer, Fresh):
             task = self._task(record)
             yield from self._place(task)
@@ -262,7 +263,17 @@ class ServerRole:
                 if judged.name is None:
                     settled = yield from self._answer(judged)
                 else:
-                    settled = yield from self._accept(judged, judged.name)
+                    # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
+                    status = _SUBMITTED if envelope.extensions and _prefers_async(envelope) else _WORKING
+                    record, events = self._record(judged, judged.name, status)
+                    accept = Accept(record, judged.nonce, events, judged.now)
+                    answer = told(accept, (yield accept))
+                    if answer.__class__ is not Fresh:
+                        settled = yield from self._repeated(answer, judged)
+                    elif status is _WORKING:
+                        settled = yield from self._run(TaskRole(record, self._manifest.id, self._sources, self._limits))
+                    else:
+                        settled = yield from self._submitted(self._task(record))
                 member, error = settled.member, settled.error
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
@@ -284,14 +295,16 @@ class ServerRole:
             check_fresh(envelope.timestamp, now=at, limits=self._limits)
         elif self._nonces == "require":
             raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
-        nonce, payload, now = self._nonce(envelope), envelope.payload, seconds_of(at)
+        now = at.timestamp()
+        nonce = self._nonce(envelope) if envelope.extensions or self._nonces == "require" else None
         claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
-        payload, name = self._handler_of(envelope, payload)
+        payload, name = self._handler_of(envelope)
         slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
         return _Judged(envelope, payload, name, at, now, claim, slot, caller, size)
 
-    def _handler_of(self, envelope: Envelope, payload: Any) -> tuple[Any, str | None]:
+    def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
         """What is handled, and by which handler; none for a built-in answer. Raises `NoHandler` or `SkillNotFound`."""
+        payload: Any = envelope.payload
         kind = payload.__class__
         if kind is TaskRequest:
             if payload.skill_id not in self._skills:
@@ -310,31 +323,20 @@ class ServerRole:
         shown = envelope.payload_type[:64]
         raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
 
-    def _accept(self, judged: _Judged, name: str) -> Steps[Settled]:
-        """The slot, the nonce and the record in one step; then the handler; then the reply is kept."""
-        prefers_async = _prefers_async(judged.envelope)
-        answer, record = yield from self._accepted(judged, name, _SUBMITTED if prefers_async else _WORKING)
-        if not isinstance(answer, Fresh):
-            return (yield from self._repeated(answer, judged))
-        task = self._task(record)
-        if not prefers_async:
-            return (yield from self._run(task))
+    def _submitted(self, task: TaskRole) -> Steps[Settled]:
+        """What is answered at once, and run with nobody waiting."""
         placed = yield from self._place(task)
         return Settled(task.standing(), None) if placed is None else placed
 
-    def _accepted(self, judged: _Judged, name: str, status: TaskStatus) -> Steps[tuple[Accepted, TaskRecord]]:
-        """The record of a request, and whether it was accepted: to be run at once, or submitted."""
+    def _record(self, judged: _Judged, name: str, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
+        """A request as it may be accepted, to be run at once or submitted, and the first line of its log."""
         envelope, now = judged.envelope, judged.now
-        depth = depth_of(envelope.extensions, most=self._limits.task_depth)
+        depth = depth_of(envelope.extensions, most=self._limits.task_depth) if envelope.extensions else 0
         task_id = TASK + self._sources.tokens.new_id(judged.at)
         job = Job(judged.payload, envelope, task_id, depth, judged.caller, name, judged.slot, now, judged.size)
-        events: tuple[TaskEvent, ...] = (TaskEvent(1, now, "status_change", _SUBMITTED),)
-        runs = 0
-        if status is _WORKING:
-            events, runs = (*events, TaskEvent(2, now, "status_change", _WORKING)), 1
-        record = TaskRecord(job, status, self.worker, now + self.lease, now, events=len(events), runs=runs)
-        accept = Accept(record, judged.nonce, events, now)
-        return told(accept, (yield accept)), record
+        runs = 1 if status is _WORKING else 0
+        record = TaskRecord(job, status, self.worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
+        return record, (TaskEvent(1, now, "status_change", status),)
 
     def _place(self, task: TaskRole) -> Steps[Settled | None]:
         """Has a task run with nobody waiting, or here where that can't be; answers what came of it then."""
@@ -376,6 +378,10 @@ class ServerRole:
             else:
                 yield from task.settle(Overloaded("the server is shutting down"))
             raise
+        if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
+            write, settled = ended
+            if told(write, (yield write)):
+                return settled
         return (yield from task.settle(outcome))
 
     def resume(self, record: TaskRecord) -> Steps[None]:
@@ -480,8 +486,10 @@ class ServerRole:
     def _seconds(self, job: Job) -> float:
         """How long the handler may run: as the caller says, where that is less than the limit."""
         config = job.payload.config if isinstance(job.payload, TaskRequest) else None
+        if not config:
+            return self._limits.handler_seconds
         for name in ("timeout", "timeout_seconds"):
-            asked = config.get(name) if config else None
+            asked = config.get(name)
             if asked.__class__ in (int, float) and asked > 0:
                 return min(asked, self._limits.handler_seconds)
         return self._limits.handler_seconds

@@ -6,7 +6,7 @@ there were keys before it. They are not locked: whoever shares one between threa
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve
@@ -24,6 +24,9 @@ __all__ = ["MemoryQuotas", "MemoryState"]
 
 _FRESH = Fresh()
 
+#: How often what is over is looked for, though no room is needed.
+_TIDY_SECONDS = 1.0
+
 #: Bytes that a record takes beside its request, its reply, its log and its snapshots.
 _RECORD_BYTES = 2048
 
@@ -35,7 +38,7 @@ class _Kept:
 
     def __init__(self, record: TaskRecord, events: Sequence[TaskEvent]) -> None:
         self.record = record
-        self.events: deque[TaskEvent] | Sequence[TaskEvent] = events
+        self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
         self.size = _RECORD_BYTES + record.job.size
@@ -51,6 +54,7 @@ class MemoryState:
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._limits = limits
         self._bytes = 0
+        self._due = 0.0
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
@@ -64,16 +68,18 @@ class MemoryState:
         if slot is not None and (held := self._held(slot.caller, slot.key, now)) is not None:
             known = held.job.slot
             return look(held.id, held.reply, known=known.digest if known else b"", digest=slot.digest)
-        if record is not None and self._is_crowded(record.job.size) and not self._make_room(record.job.size):
-            return Refused("tasks full")
+        if record is not None:
+            if now >= self._due:
+                self._tidy(now)
+            if self._is_crowded(record.job.size) and not self._make_room(record.job.size):
+                return Refused("tasks full")
         if nonce is not None and (refused := self._claim(nonce, now)) is not None:
             return refused
         if record is not None:
-            kept = self._live[record.id] = _Kept(record, events)
+            kept = self._live[record.job.task_id] = _Kept(record, events)
             self._bytes += kept.size
             if slot is not None:
-                self._slots[slot.caller, slot.key] = record.id
-            self._forget_oldest(now)
+                self._slots[slot.caller, slot.key] = record.job.task_id
         return _FRESH
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
@@ -82,7 +88,8 @@ class MemoryState:
 
     def write(self, change: Change) -> bool:
         record = change.record
-        kept = self._live.get(record.id)
+        task_id = record.job.task_id
+        kept = self._live.get(task_id)
         if kept is None or kept.record.version != record.version - 1:
             return False
         if record.job.slot is None and (slot := kept.record.job.slot) is not None:
@@ -97,8 +104,8 @@ class MemoryState:
             kept.size += len(record.reply)
         self._bytes += kept.size - before
         if is_final(record.status):
-            self._done[record.id] = self._live.pop(record.id)
-            if self._is_crowded(0):
+            self._done[task_id] = self._live.pop(task_id)
+            if self._bytes > self._limits.task_bytes:
                 self._make_room(0)
         return True
 
@@ -183,12 +190,11 @@ class MemoryState:
             self._drop(next(iter(self._done)))
         return not self._is_crowded(size)
 
-    def _forget_oldest(self, now: float) -> None:
-        for _ in range(2):
-            oldest = next(iter(self._done), None)
-            if oldest is None or now < self._done[oldest].record.expires:
-                return
+    def _tidy(self, now: float) -> None:
+        """Drops what has expired, the oldest first."""
+        while (oldest := next(iter(self._done), None)) is not None and now >= self._done[oldest].record.expires:
             self._drop(oldest)
+        self._due = now + _TIDY_SECONDS
 
     def _drop(self, id: str) -> None:
         kept = self._live.pop(id, None) or self._done.pop(id)
@@ -197,14 +203,13 @@ class MemoryState:
             self._slots.pop((slot.caller, slot.key), None)
 
     def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:
-        log = kept.events
-        if not isinstance(log, deque):
-            log = kept.events = deque(log)
-        log.extend(events)
-        while len(log) > self._limits.task_events:
-            log.popleft()
-        # What says no more than a status is part of what a record takes.
-        kept.size += sum(len(dump_event(event)) for event in events if event.data is not None)
+        kept.events += events
+        if len(kept.events) > self._limits.task_events:
+            del kept.events[: len(kept.events) - self._limits.task_events]
+        for event in events:
+            # What says no more than a status is part of what a record takes.
+            if event.data is not None:
+                kept.size += len(dump_event(event))
 
     def _save(self, kept: _Kept, snapshot: StateSnapshot) -> None:
         if kept.snapshots is None:
