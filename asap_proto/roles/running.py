@@ -160,6 +160,7 @@ class TaskRole:
 
     def load(self) -> Steps[JsonObject | None]:
         """What was last saved, or what the task was restored to; nothing before."""
+        self._heed()
         if not self.record.snapshots:
             return None
         snapshot = yield from ask(ReadSnapshot(self.record.id, self.record.restored))
@@ -197,7 +198,7 @@ class TaskRole:
         return artifact
 
     def begin(self) -> Steps[None]:
-        """The handler is run from now on; raises `IllegalMove`."""
+        """The handler is run from now on; raises `IllegalMove`, or `TakenOver` where it is over by now."""
 
         def begun(record: TaskRecord, now: float) -> Change:
             events: tuple[TaskEvent, ...] = ()
@@ -214,7 +215,7 @@ class TaskRole:
                 question=None,
             )
 
-        yield from self._amend(begun)
+        yield from self._amend(begun, heed=False)
 
     def release(self, *, begun: bool = True) -> Steps[None]:
         """Gives the task back, for whoever takes it over; a run that was not `begun` does not count."""
@@ -346,7 +347,7 @@ class TaskRole:
                 self.record = made.record
                 break
             found = yield from ask(ReadTask(self.record.id, now))
-            if found is not None and found.status is _CANCELLED:
+            if heed and found is not None and found.status is _CANCELLED:
                 raise TaskCancelled(found.cancel)
             if found is None or found.owner != self.record.owner or is_final(found.status):
                 raise TakenOver("another worker has taken this task over")

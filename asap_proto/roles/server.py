@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -55,12 +56,14 @@ from .commands import (
     Handled,
     Invoke,
     Observe,
+    Pause,
     ReadTask,
+    Saturated,
     Returned,
     Together,
     Write,
 )
-from .running import TASK, Settled, TaskRole, respond
+from .running import TASK, Settled, TaskCancelled, TaskRole, respond
 from .steps import Steps, ask, told
 from .streaming import follow
 
@@ -71,6 +74,9 @@ _ENVELOPE = "$.params.envelope"
 #: Where a request asks to be answered at once, in the words of RFC 7240.
 PREFER_EXTENSION = "prefer"
 ASYNC_PREFERENCE = "respond-async"
+
+#: How long a task that nobody waits for lets others have their turn, where every thread is busy.
+_TURN_SECONDS = 0.05
 
 _SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
 
@@ -363,20 +369,27 @@ class ServerRole:
             raise Overloaded(f"too many {what}", facts={"retry_after": 1})
         raise KeyReused("this idempotency key stands for another request")
 
-    def _run(self, task: TaskRole) -> Steps[Settled]:
-        """The handler, and what comes of it."""
+    def _run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
+        """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
         job = task.record.job
         invoke = Invoke(job.name, job, self._seconds(job), task)
         try:
             outcome = told(invoke, (yield invoke))
+            while patient and isinstance(outcome, Saturated):
+                yield from ask(Pause(_TURN_SECONDS))
+                yield from task.check()
+                outcome = told(invoke, (yield invoke))
+        except TaskCancelled:
+            outcome = Cancelled()
         except GeneratorExit:  # nobody is left to be asked; the lease ends at its time
             raise
         except BaseException:
             # Cut off, perhaps by a server that shuts down: another worker takes over, or a retry is to run.
-            if self._durable:
-                yield from task.release()
-            else:
-                yield from task.settle(Overloaded("the server is shutting down"))
+            with suppress(AsapError):  # one that has it already
+                if self._durable:
+                    yield from task.release()
+                else:
+                    yield from task.settle(Overloaded("the server is shutting down"))
             raise
         if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
             write, settled = ended
@@ -393,28 +406,33 @@ class ServerRole:
             yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
 
     def _resumed(self, task: TaskRole) -> Steps[Settled]:
-        record = task.record
-        if record.cancel is not None and record.status is _WORKING:
-            return (yield from task.settle(Cancelled()))
-        if record.status is _SUBMITTED:
+        if task.record.status is _SUBMITTED:
             yield from task.begin()
-        return (yield from self._run(task))
+        if task.record.cancel is not None:
+            return (yield from task.settle(Cancelled()))
+        return (yield from self._run(task, patient=True))
 
     def recover(self, record: TaskRecord) -> Steps[None]:
         """Goes on with a task whose worker was lost, where that is safe; else it is reported failed.
 
         Safe is a run that never began, what has saved a snapshot to go on from, and a skill that says so.
         """
-        job, task = record.job, self._task(record)
+        try:
+            yield from self._recovered(self._task(record))
+        except AsapError as error:
+            yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
+
+    def _recovered(self, task: TaskRole) -> Steps[Settled]:
+        record, job = task.record, task.record.job
         lost = record.runs - len(record.answers)
         safe = lost < 1 or record.snapshots or job.name in self._restartable
         if record.status is _SUBMITTED or record.cancel is not None:
-            return (yield from self.resume(record))
+            return (yield from self._resumed(task))
         if job.payload.__class__ is TaskRequest and job.name in self._skills and safe and lost < self._limits.task_runs:
             yield from task.begin()
-            return (yield from self.resume(task.record))
-        yield from task.settle(HandlerInterrupted("the worker that ran the handler was lost", facts={"runs": lost}))
-        return None
+            return (yield from self._resumed(task))
+        error = HandlerInterrupted("the worker that ran the handler was lost", facts={"runs": lost})
+        return (yield from task.settle(error))
 
     def _answer(self, judged: _Judged) -> Steps[Settled]:
         """A built-in answer. It is kept for a retry like that of a handler, but for what only looks."""

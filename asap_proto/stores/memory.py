@@ -138,7 +138,7 @@ class MemoryState:
                 taken.append(kept.record)
         return tuple(taken)
 
-    def list(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
+    def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
         found = sorted(id for id in (*self._live, *self._done) if id > after)
         records = ((self._live.get(id) or self._done[id]).record for id in found)
         return tuple(record for record in records if status in (None, record.status))[:most]

@@ -73,7 +73,7 @@ class StateStore(Protocol):
         Their version is raised: what their last owner still writes, if it lives, is refused.
         """
 
-    def list(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
+    def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
         """Records by id, and so by age, after the id `after`."""
 
     def forget(self, *, now: float, most: int = 1000) -> int:
