@@ -26,6 +26,8 @@ EXTRAS = {
     "asyncio": "import asap_adapters.asyncio",
     "trio": "import asap_adapters.trio",
     "sync": "import asap_adapters.sync",
+    "redis": "import asap_adapters.stores.redis, asap_adapters.stores.portal",
+    "postgres": "import asap_adapters.stores.postgres",
     "all": "import asap_adapters.cli",
 }
 

@@ -211,7 +211,7 @@ class ClientRole:
                             last = told
                             break
                         yield from ask(Deliver(told))
-                if last is None and seen:
+                if last is None:
                     raise PeerUnreachable("the stream ended before the task did")
                 break
             except AsapError as error:

@@ -119,7 +119,9 @@ class TaskRole:
     def check(self) -> Steps[None]:
         """Reads the task anew; raises `TaskCancelled`, or `TakenOver` where another worker has it."""
         found = yield from ask(ReadTask(self.record.id, self._now()))
-        if found is None or found.owner != self.record.owner:
+        if found is not None and found.status is _CANCELLED:
+            raise TaskCancelled(found.cancel)
+        if found is None or found.owner != self.record.owner or is_final(found.status):
             raise TakenOver("another worker has taken this task over")
         self.record = found
         self._heed()
@@ -360,14 +362,16 @@ class TaskRole:
         if self.cancelled:
             raise TaskCancelled(self.record.cancel)
 
-    @staticmethod
     def _next(
+        self,
         record: TaskRecord,
         at: float,
         log: tuple[TaskEvent, ...] = (),
         snapshot: StateSnapshot | None = None,
         **changes: Any,
     ) -> Change:
+        # Its worker renews the lease beside us: what is written must not take that back.
+        changes.setdefault("lease", max(record.lease, at + self._limits.lease_seconds))
         return Change(evolve(record, version=record.version + 1, updated=at, **changes), log, snapshot)
 
     def _now(self) -> float:

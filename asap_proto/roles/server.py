@@ -58,8 +58,8 @@ from .commands import (
     Observe,
     Pause,
     ReadTask,
-    Saturated,
     Returned,
+    Saturated,
     Together,
     Write,
 )

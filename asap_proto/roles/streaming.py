@@ -38,13 +38,17 @@ def follow(
     Where another worker runs the task nothing tells of its events: they are looked for every `poll` seconds.
     """
     headers = {**admitted.headers, "content-type": "text/event-stream", "cache-control": "no-store"}
-    yield from ask(Emit(HttpResponse(200, headers)))
+    head: HttpResponse | None = HttpResponse(200, headers)
     seen, spoke = admitted.seen, sources.clock.elapsed()
     while True:
         at = sources.clock.now()
         # Read first: what is final has no events but those that are read next.
         found = yield from ask(ReadTask(record.id, at.timestamp()))
         events = yield from ask(ReadEvents(record.id, seen, _MOST))
+        if head is not None:
+            # Not before the log is read: from then on the task goes no faster than its reader.
+            yield from ask(Emit(head))
+            head = None
         for event in events:
             seen = event.number
             if is_final(event.status) and event.kind == "status_change":

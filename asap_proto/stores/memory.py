@@ -105,8 +105,8 @@ class MemoryState:
         self._bytes += kept.size - before
         if is_final(record.status):
             self._done[task_id] = self._live.pop(task_id)
-            if self._bytes > self._limits.task_bytes:
-                self._make_room(0)
+        while self._bytes > self._limits.task_bytes and self._done:
+            self._drop(next(iter(self._done)))
         return True
 
     def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:
@@ -181,7 +181,7 @@ class MemoryState:
         return None
 
     def _is_crowded(self, size: int) -> bool:
-        limits = self._limits
+        limits, size = self._limits, _RECORD_BYTES + size
         return len(self._live) + len(self._done) >= limits.tasks or self._bytes + size > limits.task_bytes
 
     def _make_room(self, size: int) -> bool:

@@ -6,13 +6,14 @@ import statistics
 from datetime import UTC, datetime
 
 import orjson
+from attrs import evolve
 
 from asap_adapters.bench import fixtures
 from asap_adapters.bench.measure import in_turn_awaiting
-from asap_proto.model import make_ulid
+from asap_proto.model import TaskStatus, make_ulid
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.quota import parse_quota
-from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots
+from asap_proto.stores import Change, Job, MemoryQuotas, MemoryState, NonceClaim, Slot, TaskRecord
 
 ROUNDS = 5
 
@@ -47,7 +48,8 @@ class Rules:
         self.now = datetime.now(UTC)
         self.breaker = Breaker()
         self.quotas = MemoryQuotas(parse_quota("1000000/second;1000000/minute"))
-        self.nonces, self.slots = MemoryNonces(), MemorySlots()
+        self.state = MemoryState()
+        self.envelope = fixtures.decode_request(fixtures.requests(1)[0])
         self.at = 0.0
 
     def time_breaker(self):
@@ -59,13 +61,18 @@ class Rules:
 
     def time_nonce(self):
         self.at += 0.001
-        self.nonces.claim("urn:asap:agent:caller", str(self.at), now=self.at, until=self.at + 1)
+        claim = NonceClaim("urn:asap:agent:caller", str(self.at), self.at + 1)
+        self.state.accept(None, claim, (), now=self.at)
 
-    def time_slot(self):
+    def time_task(self):
+        """A task with a slot, accepted and ended."""
         self.at += 0.001
-        key = ("urn:asap:agent:caller", str(self.at))
-        self.slots.open(key, b"digest", now=self.at, until=self.at + 2)
-        self.slots.keep(key, b"reply", until=self.at + 1)
+        slot = Slot("urn:asap:agent:caller", str(self.at), b"digest")
+        job = Job(self.envelope.payload, self.envelope, f"task_{self.at}", 0, None, "echo", slot)
+        record = TaskRecord(job, TaskStatus.WORKING, "worker", self.at + 2, self.at)
+        self.state.accept(record, None, (), now=self.at)
+        done = evolve(record, status=TaskStatus.COMPLETED, version=2, expires=self.at + 1, reply=b"reply")
+        self.state.write(Change(done))
 
     def time_ulid(self):
         make_ulid(self.now, random.getrandbits(80))

@@ -1,16 +1,18 @@
 """Cancelled at any await, a client and a server leave nothing behind."""
 
 import functools
+import inspect
 import json
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from asap_proto import Limits, TaskRequest
-from asap_proto.errors import AsapError
+from asap_proto.errors import AsapError, SkillNotFound
 
 from .cutting import cut_any_time, cut_everywhere
 
@@ -23,6 +25,13 @@ def served_agent(front, **options):
     @agent.skill("echo")
     async def echo(task):
         await anyio.lowlevel.checkpoint()
+        return task.input
+
+    @agent.skill("tell")
+    async def tell(task):
+        for n in range(3):
+            await task.progress(n)
+            await anyio.lowlevel.checkpoint()
         return task.input
 
     return agent
@@ -46,7 +55,10 @@ def pool_of(client):
 
 # httpx hands its body on by a generator that a cut leaves to the garbage collector, of which trio warns; it holds
 # nothing but the bytes.
-@pytest.mark.filterwarnings(r"ignore:Exception ignored in. <async_generator object ByteStream")
+LEFT_BEHIND = r"ignore:Exception ignored in. <async_generator object ByteStream"
+
+
+@pytest.mark.filterwarnings(LEFT_BEHIND)
 @pytest.mark.parametrize("what", ["request", "send", "send_batch", "fan out", "manifest"])
 def test_client(runtime, what):
     """After each cut no connection is in use, and the client goes on."""
@@ -79,6 +91,40 @@ def test_client(runtime, what):
             cut = cut_any_time if what == "fan out" else cut_everywhere
             assert await cut(act, look) > 1
             assert (await client.request("echo", {"x": 1})).result == {"x": 1}
+
+    runtime.run(main)
+
+
+@pytest.mark.filterwarnings(LEFT_BEHIND)
+@pytest.mark.parametrize("what", ["to its end", "left early", "follow", "refused"])
+def test_client_stream(runtime, what):
+    """So it is while it follows a task, and after it has left before the end."""
+
+    async def main():
+        served = runtime.front.serving(served_agent(runtime.front).app())
+        async with served as url, runtime.front.Client(url, me=ME) as client:
+            task_id = (await client.request("tell", {})).task_id
+
+            async def act():
+                if what == "refused":
+                    with pytest.raises(SkillNotFound):
+                        async with client.stream("missing", {}) as payloads:
+                            await anext(payloads)
+                    return
+                opened = client.follow(task_id) if what == "follow" else client.stream("tell", {})
+                async with opened as payloads:
+                    async for _ in payloads:
+                        if what == "left early":
+                            break
+
+            async def look():
+                busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
+                assert busy == []
+                assert not pool_of(client)._requests
+
+            assert await cut_everywhere(act, look) > 1
+            async with client.stream("tell", {"x": 1}) as payloads:
+                assert [payload async for payload in payloads][-1].result == {"x": 1}
 
     runtime.run(main)
 
@@ -120,7 +166,7 @@ def watched(app):
         stories.append(told(*given))
         return stories[-1]
 
-    for name in ("admit", "receive"):
+    for name in ("admit", "receive", "stream", "resume"):
         setattr(role, name, functools.partial(watch, getattr(role, name)))
     return app._perform.__self__, stories
 
@@ -156,13 +202,100 @@ def test_server(runtime, what):
         assert [story for story in stories if story.gi_frame is not None] == []
         stories.clear()
         assert performer._active == 0
-        assert performer._stores.slots._busy == {}
+        assert performer._stores.state._live == {}
+        assert performer._runs == {}
         # A thread goes on when its task is cut.
         while performer._free_threads._value < limits.handler_threads:  # noqa: ASYNC110
             await anyio.sleep(0.001)
 
     async def main():
         assert await cut_everywhere(request, look) >= 4
+
+    runtime.run(main)
+
+
+class Reader(Caller):
+    """Asks for a stream, and stays until it is over."""
+
+    def __init__(self, app, document, **scope):
+        super().__init__(app, document, path="/asap/stream", **scope)
+
+    async def receive(self):
+        if not self.pieces:
+            await anyio.sleep_forever()
+        return await super().receive()
+
+
+@asynccontextmanager
+async def living(app):
+    """The app while a server runs its lifespan."""
+    up, down = anyio.Event(), anyio.Event()
+
+    async def receive():
+        if up.is_set():
+            await down.wait()
+        return {}
+
+    async def send(message):
+        up.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(app, {"type": "lifespan"}, receive, send)
+        await up.wait()
+        yield
+        down.set()
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["lifespan", "no lifespan"])
+@pytest.mark.parametrize("what", ["stream", "plain function", "follow"])
+def test_server_stream(runtime, what, lives):
+    """A reader that is cut off at any time leaves no story, no follower, no thread; its task goes on where it can."""
+    limits = Limits(handler_threads=3, stream_events=2)
+    agent = served_agent(runtime.front, limits=limits)
+
+    @agent.skill("plain")
+    def plain(task):
+        task.progress(1)
+        return task.input
+
+    app = agent.app()
+    performer, stories = watched(app)
+    keys = iter(range(10_000))
+    known = []
+
+    def request():
+        if what == "follow":
+            query = {"payload_type": "state.query", "payload": {"task_id": known[0]}}
+            document = frame()
+            document["params"]["envelope"] |= query
+            return Reader(app, document)()
+        skill = "plain" if what == "plain function" else "tell"
+        return Reader(app, frame(skill, key=f"k{next(keys)}"))()
+
+    async def look():
+        # What nobody waits for goes on.
+        with anyio.fail_after(5):
+            while performer._background_count or performer._free_threads._value < limits.handler_threads:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        assert [story for story in stories if inspect.getgeneratorstate(story) == inspect.GEN_SUSPENDED] == []
+        stories.clear()
+        assert (performer._active, performer._runs) == (0, {})
+        assert (performer._followers, performer._news) == ({}, {})
+        assert performer._stores.state._live == {}
+
+    async def all_of_it():
+        first = await Caller(app, frame("tell"))()
+        known.append(json.loads(first.body)["result"]["envelope"]["payload"]["task_id"])
+        assert await cut_any_time(request, look) >= 4
+        whole = await Reader(app, frame("tell", key="whole"))()
+        assert (whole.status, whole.body.count(b"data: ")) == (200, 6)
+
+    async def main():
+        if lives:
+            async with living(app):
+                await all_of_it()
+        else:
+            await all_of_it()
 
     runtime.run(main)
 

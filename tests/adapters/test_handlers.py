@@ -12,6 +12,7 @@ import pytest
 
 import asap_adapters.sync
 from asap_proto import Limits, Misuse
+from asap_proto.errors import TakenOver
 
 from .test_cancelling import ME, WORKER, Caller, frame
 
@@ -109,14 +110,15 @@ def test_a_handlers_own_cancelled_error(when):
 
 
 def test_an_abandoned_thread_may_still_report(runtime):
-    """What a plain function calls on its task after it was cut off neither hangs nor harms."""
+    """What a plain function calls on its task after it was cut off neither hangs nor harms, but ends it."""
     agent = runtime.front.Agent(WORKER, limits=Limits(handler_seconds=0.02))
     told = threading.Event()
 
     @agent.skill("late")
     def late(task):
         time.sleep(0.06)
-        task.progress(50)
+        with pytest.raises(TakenOver):
+            task.progress(50)
         told.set()
 
     async def main():

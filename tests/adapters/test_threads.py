@@ -142,7 +142,9 @@ def test_interrupted_handler_frees_its_slot():
     with pytest.raises(KeyboardInterrupt):
         call(app, body, CONTENT_LENGTH=str(len(body)))
     assert performer._active == 0
-    assert performer._stores.slots._busy == {}
+    assert performer._runs == {}
+    assert performer._stores.state._live == {}
+    assert performer._stores.state._slots == {}
 
 
 def test_not_ready_while_every_thread_is_taken():

@@ -11,7 +11,7 @@ import pytest
 from asap_adapters.cli import main
 
 ASAP = [sys.executable, "-m", "asap_adapters.cli"]
-COMMANDS = ["bench", "demo", "manifest", "schema", "send", "serve", "validate"]
+COMMANDS = ["bench", "demo", "manifest", "schema", "send", "serve", "state", "task", "validate"]
 
 #: Runs the command line on a machine that lacks some packages.
 WITHOUT = """
@@ -46,6 +46,17 @@ def test_each_command_has_examples(command, capsys):
     shown = capsys.readouterr().out
     assert f"Examples:\n  asap {command}" in shown
     assert "Exit codes:\n  0 " in shown
+
+
+@pytest.mark.parametrize("command", ["list", "show", "cancel", "resume", "export"])
+def test_each_task_command_has_examples(command, capsys):
+    """`asap task COMMAND --help` shows examples and exit codes too, and its slips point there."""
+    assert main(["task", command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Examples:\n  asap task {command}" in shown
+    assert "Exit codes:\n  0 " in shown
+    assert main(["task", command, "--jsn"]) == 2
+    assert f"See `asap task {command} --help`." in capsys.readouterr().err
 
 
 def test_no_arguments_show_the_help(capsys):

@@ -31,7 +31,11 @@ def make(front, **options):
     def ended(task):
         return TaskResponse(task.id, TaskStatus(task.input["status"]), {"so": "it is"})
 
-    for function in (echo, fail, ended):
+    def steps(task):
+        task.progress(50, "half way")
+        return {"so": "it is"}
+
+    for function in (echo, fail, ended, steps):
         agent.skill(function.__name__, description=f"To {function.__name__}")(function)
     return agent
 
@@ -231,7 +235,7 @@ def test_manifest_for_machines(asap, url):
     """With --json the manifest is printed as it is published."""
     document = asap("manifest", url, "--json").document
     assert document["id"] == SERVED
-    assert [skill["id"] for skill in document["capabilities"]["skills"]] == ["echo", "fail", "ended"]
+    assert [skill["id"] for skill in document["capabilities"]["skills"]] == ["echo", "fail", "ended", "steps"]
 
 
 def test_manifest_for_people(asap, guarded_url):
@@ -273,3 +277,43 @@ def test_peer_that_is_no_agent(asap, answer, exit_code, code):
     if answer.endswith(b"{}"):
         assert {"path": "$.id", "type": "missing", "problem": "is required"} in error["faults"]
         assert "  $.id  is required" in ended.err
+
+
+def test_submit(asap, url):
+    """--submit prints the task's id; the same key is the same task, from whatever process."""
+    words = ["send", url, "--skill", "echo", "--input", '{"n": 1}', "--submit", "--idempotency-key", "k1"]
+    ended = asap(*words)
+    assert ended.exit_code == 0, ended.err
+    task_id = ended.out.strip()
+    assert task_id.startswith("task_")
+    assert asap(*words).out.strip() == task_id
+    assert asap(*words, "--json").document["payload"]["task_id"] == task_id
+    ended = asap("send", url, "--skill", "echo", "--input", '{"n": 2}', "--idempotency-key", "k1", "--json")
+    assert ended.exit_code == 1
+    assert ended.document["error"]["code"] == "asap:protocol/idempotency_key_reused"
+
+
+def test_stream(asap, url):
+    """--stream prints updates as they come, and the result; with --json each as one line."""
+    ended = asap("send", url, "--skill", "steps", "--stream")
+    assert ended.exit_code == 0, ended.err
+    assert "working     50 %  half way\n" in ended.out
+    assert ended.out.endswith('{\n  "so": "it is"\n}\n')
+    lines = [json.loads(line) for line in asap("send", url, "--skill", "steps", "--stream", "--json").out.splitlines()]
+    assert lines[-1]["payload_type"] == "task.response"
+    assert lines[-1]["payload"]["result"] == {"so": "it is"}
+    assert [line["payload"]["progress"]["percent"] for line in lines if line["payload"].get("progress")] == [50]
+
+
+def test_stream_of_what_fails(asap, url):
+    """A task that fails is exit code 1, streamed or not."""
+    ended = asap("send", url, "--skill", "fail", "--stream")
+    assert ended.exit_code == 1
+    assert "asap:execution/handler_failed" in ended.err
+
+
+def test_stream_and_submit(asap, sync_url):
+    """One of them."""
+    ended = asap("send", sync_url, "--skill", "echo", "--stream", "--submit")
+    assert ended.exit_code == 2
+    assert "Give one of them" in ended.err

@@ -241,3 +241,143 @@ def test_app_dir(serving, asap, agent_module, tmp_path):
     (tmp_path / "mine_asyncio.py").rename(tmp_path / "inner" / "mine_asyncio.py")
     with serving(target, "--app-dir", "inner", "--workers", "2") as running:
         assert asap("manifest", running.url).exit_code == 0
+
+
+LASTING = """
+from asap_adapters.{runtime} import Agent
+from asap_proto.limits import Limits
+{imports}
+
+agent = Agent("urn:asap:agent:lasting", limits=Limits(lease_seconds=1.0, beat_seconds=0.1))
+
+
+@agent.skill("count")
+{colour}def count(task):
+    known = {wait}task.load() or {{"runs": 0}}
+    {wait}task.save({{"runs": known["runs"] + 1}})
+    {wait}sleep(task.input.get("seconds", 0) if task.runs == 1 else 0)
+    {wait}task.progress(100)  # where a plain function hears that it is cancelled
+    return {{"runs": known["runs"] + 1}}
+"""
+SLEEP = {"asyncio": "from asyncio import sleep", "trio": "from trio import sleep", "sync": "from time import sleep"}
+
+
+@pytest.fixture
+def lasting(tmp_path):
+    """Writes a module with an agent whose tasks save what they know; answers what to call it by."""
+
+    def write(runtime):
+        words = {"colour": "", "wait": ""} if runtime == "sync" else {"colour": "async ", "wait": "await "}
+        source = LASTING.format(runtime=runtime, imports=SLEEP[runtime], **words)
+        (tmp_path / f"lasting_{runtime}.py").write_text(source)
+        return f"lasting_{runtime}:agent"
+
+    return write
+
+
+def settled(asap, task_id):
+    """The task, once it is over."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        document = asap("task", "show", task_id, "--state", "tasks.db", "--json").document
+        if document["status"] in ("completed", "failed", "cancelled"):
+            return document
+        time.sleep(0.1)
+    raise AssertionError(document)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_state_outlives_the_server(asap, serving, lasting, runtime, workers):
+    """What runs when the grace is over is given back; the next server goes on with it before anybody asks."""
+    words = [lasting(runtime), "--state", "tasks.db", "--workers", workers, "--grace", "0.3"]
+    with serving(*words) as running:
+        submit = ["send", running.url, "--skill", "count", "--submit", "--input"]
+        long = asap(*submit, '{"seconds": 60}').out.strip()
+        while not asap("task", "show", long, "--state", "tasks.db", "--json").document["snapshots"]:
+            time.sleep(0.1)
+        short = asap(*submit, '{"seconds": 0}').out.strip()
+        assert settled(asap, short)["result"] == {"runs": 1}
+        started = time.monotonic()
+        ended = running.stop()
+        assert ended.exit_code == 0, ended.err
+        assert time.monotonic() - started < 5
+    assert asap("task", "show", long, "--state", "tasks.db", "--json").document["status"] == "working"
+    with serving(*words[:-2], env={"ASAP_GRACE": "0.3"}) as running:
+        assert settled(asap, long)["result"] == {"runs": 2}
+        assert asap("task", "show", short, "--url", running.url, "--json").document["result"] == {"runs": 1}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_running_work_ends_within_the_grace(asap, serving, lasting, runtime):
+    """Work that ends within the grace is not cut off: it is completed by the server that was told to stop."""
+    with serving(lasting(runtime), "--grace", "30", env={"ASAP_STATE": "sqlite:///tasks.db"}) as running:
+        task_id = asap("send", running.url, "--skill", "count", "--submit", "--input", '{"seconds": 1.5}').out.strip()
+        assert running.stop().exit_code == 0
+    document = asap("task", "show", task_id, "--state", "tasks.db", "--json").document
+    assert (document["status"], document["runs"]) == ("completed", 1)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_cancel_in_the_store_reaches_the_worker(asap, serving, lasting, runtime):
+    """`asap task cancel --state` stops a handler that runs in another process."""
+    with serving(lasting(runtime), "--state", "tasks.db", "--grace", "0.1") as running:
+        task_id = asap("send", running.url, "--skill", "count", "--submit", "--input", '{"seconds": 3}').out.strip()
+        ended = asap("task", "cancel", task_id, "--state", "tasks.db", "--wait", "30")
+        assert ended.out == f"{task_id} is cancelled\n", ended.err
+        assert running.stop().exit_code == 0
+
+
+@pytest.mark.parametrize(("runtime", "workers"), [("asyncio", "1"), ("trio", "2"), ("sync", "1")])
+def test_state_that_can_not_be(asap, lasting, tmp_path, runtime, workers):
+    """A store that can't be used ends the command before it listens, with exit code 2, whatever serves."""
+    (tmp_path / "notes.txt").write_text("these are no tasks, but a text that is longer than a header" * 20)
+    for where, says in [("notes.txt", "not a database"), ("nowhere/tasks.db", "can't open")]:
+        ended = asap("serve", lasting(runtime), "--port", "0", "--state", where, "--workers", workers)
+        assert ended.exit_code == 2
+        assert says in ended.err
+        assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "says"),
+    [
+        (["--state", "ftp://x"], 2, "redis://HOST"),
+        (["--state", "sqlite://"], 2, "no file is named"),
+        (["--grace", "-1"], 2, "--grace"),
+    ],
+)
+def test_state_and_grace_that_are_none(asap, lasting, words, exit_code, says):
+    """What names no store, and no time, is told with what would."""
+    ended = asap("serve", lasting("asyncio"), "--port", "0", *words)
+    assert ended.exit_code == exit_code
+    assert says in ended.err
+
+
+def test_memory_is_no_store(asap, serving, lasting):
+    """--state memory keeps nothing, whatever the environment says."""
+    with serving(lasting("asyncio"), "--state", "memory", env={"ASAP_STATE": "tasks.db"}) as running:
+        assert asap("send", running.url, "--skill", "count").document == {"runs": 1}
+        assert asap("manifest", running.url, "--json").document["capabilities"]["state_persistence"] is False
+    assert asap("task", "list", "--state", "tasks.db").exit_code == 2
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+def test_app_that_can_not_start(asap, tmp_path, runtime):
+    """A store of the agent's own that can't be opened ends the command with exit code 1; nothing is served without."""
+    (tmp_path / "hopeless.py").write_text(f"""
+from asap_adapters.{runtime} import Agent
+
+class Store:
+    async def __aenter__(self):
+        raise OSError("no server there")
+
+    async def __aexit__(self, *_):
+        pass
+
+agent = Agent("urn:asap:agent:hopeless", store=Store())
+""")
+    ended = asap("serve", "hopeless:agent", "--port", "0")
+    assert ended.exit_code == 1
+    assert "the store can't be opened: OSError: no server there" in ended.err
+    assert ended.out == ""

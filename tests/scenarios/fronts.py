@@ -7,10 +7,12 @@ Handlers of scenarios are plain functions; one that waits is a generator that yi
 import functools
 import importlib
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import anyio
 import httpx
 from anyio.from_thread import BlockingPortal
 
@@ -67,6 +69,21 @@ class Front:
         else:
             self._portal.call(agent.real.aclose)
 
+    def pause(self, seconds: float) -> Any:
+        """A wait, for a handler to yield."""
+        return time.sleep(seconds) if self._portal is None else anyio.sleep(seconds)
+
+    def until(self, happened: Callable[[], Any]) -> Any:
+        """A wait until this holds, for a handler to yield."""
+        if self._portal is None:
+            return holds(happened)
+
+        async def wait() -> None:
+            while not happened():  # noqa: ASYNC110
+                await anyio.sleep(0.002)
+
+        return wait()
+
     def handler(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A handler as this front likes it best."""
         return _told_plainly(function) if self._portal is None else _told_awaiting(function)
@@ -103,9 +120,21 @@ class Waiting:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
+        if name in ("stream", "follow"):
+            return functools.partial(self._streaming, found)
         if not inspect.iscoroutinefunction(found):
             return found
         return lambda *given, **named: self._portal.call(functools.partial(found, *given, **named))
+
+    @contextmanager
+    def _streaming(self, found: Callable[..., Any], *given: Any, **named: Any) -> Iterator[Iterator[Any]]:
+        with self._portal.wrap_async_context_manager(found(*given, **named)) as payloads:
+            yield self._each(payloads)
+
+    def _each(self, payloads: Any) -> Iterator[Any]:
+        end = object()
+        while (payload := self._portal.call(anext, payloads, end)) is not end:
+            yield payload
 
 
 def _told_plainly(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,7 +174,8 @@ def _told_awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
                 return end.value
             try:
                 answer, tell = await waited, steps.send
-            except Exception as error:
+            except BaseException as error:
+                # What cuts a handler off is no `Exception`, and its own to clean up after.
                 answer, tell = error, steps.throw
 
     return waiting_handler
@@ -155,3 +185,11 @@ def post(http: httpx.Client, document: Any, **options: Any) -> httpx.Response:
     """Posts JSON, or bytes as they are, to the protocol's endpoint."""
     named = {"content": document} if isinstance(document, bytes) else {"json": document}
     return http.post("/asap", **named, **options)
+
+
+def holds(happened: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    """Waits, in a thread, until this holds."""
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it does not come to hold"
+        time.sleep(0.002)

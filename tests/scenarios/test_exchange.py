@@ -16,11 +16,28 @@ from asap_proto.errors import (
     NoHandler,
     SkillNotFound,
     TaskNotFound,
+    Unsolicited,
 )
-from asap_proto.model import MessageSend, UpdateType
-from asap_proto.roles import Job
+from asap_proto.model import (
+    ArtifactNotify,
+    McpResourceData,
+    McpToolResult,
+    MessageSend,
+    StateQuery,
+    StateRestore,
+    TaskCancel,
+    TaskResponse,
+    UpdateType,
+    payload_name,
+)
+from asap_proto.roles import PARENT_EXTENSION, Job
 
 from .fronts import ME, WORKER, post
+
+
+def payload_id(payload):
+    return payload_name(type(payload))
+
 
 DEEP = {"a": [{"b": [1, 2.5, None, True, {"c": {"d": []}}]}]}
 
@@ -86,11 +103,48 @@ def test_unknown_skill(echo):
     assert caught.value.facts["rpc_code"] == -32602
 
 
-def test_unknown_payload(echo):
-    """A payload without a handler is told so."""
+@pytest.mark.parametrize("payload", [McpToolResult("r", True, {}), McpResourceData("file:///x", {})], ids=payload_id)
+def test_unknown_payload(echo, payload):
+    """A payload without a handler, and without an answer of its own, is told so."""
     with pytest.raises(NoHandler) as caught:
-        echo.client.send(echo.client.role.compose(WORKER, MessageSend("t", "m", "s", "user", ("p",))))
+        echo.client.send(echo.client.role.compose(WORKER, payload))
     assert caught.value.facts["rpc_code"] == -32601
+    assert caught.value.facts["data"]["path"] == "$.params.envelope.payload_type"
+
+
+NAMELESS = [
+    TaskCancel("t-9"),
+    StateQuery("t-9"),
+    StateRestore("t-9", "snap_9"),
+    MessageSend("t-9", "m", "s", "user", ("p",)),
+]
+
+
+@pytest.mark.parametrize("payload", NAMELESS, ids=payload_id)
+def test_payload_that_names_no_task(echo, payload):
+    """What is asked about a task that is not there is refused with its path."""
+    with pytest.raises(TaskNotFound) as caught:
+        echo.client.send(echo.client.role.compose(WORKER, payload))
+    assert caught.value.facts["rpc_code"] == -32602
+    assert caught.value.facts["data"]["path"] == "$.params.envelope.payload.task_id"
+
+
+NEWS = [
+    TaskUpdate("t-9", UpdateType.PROGRESS, TaskStatus.WORKING, {"percent": 1}),
+    TaskResponse("t-9", TaskStatus.COMPLETED),
+    ArtifactNotify("a-9", "t-9"),
+]
+
+
+@pytest.mark.parametrize("payload", NEWS, ids=payload_id)
+def test_news_that_nobody_waits_for(echo, payload):
+    """What happened to a task is refused where no task of ours waits for it, or the one named is not there."""
+    with pytest.raises(Unsolicited) as caught:
+        echo.client.send(echo.client.role.compose(WORKER, payload))
+    assert caught.value.facts["data"]["path"] == "$.params.envelope.extensions.parent_task_id"
+    with pytest.raises(TaskNotFound) as caught:
+        echo.client.send(echo.client.role.compose(WORKER, payload, extensions={PARENT_EXTENSION: "t-8"}))
+    assert caught.value.facts["data"]["path"] == "$.params.envelope.extensions.parent_task_id"
 
 
 def test_payload_with_a_handler(front):

@@ -65,6 +65,29 @@ class LossyProxy:
                 connection.sendall(answer)
 
 
+class CuttingProxy:
+    """Hands requests on, and of the answers to streams so many bytes, in turn; what comes after is whole."""
+
+    def __init__(self, url: str, *cuts: int) -> None:
+        self._place = (urlsplit(url).hostname, urlsplit(url).port)
+        self._cuts = list(cuts)
+        self._lock = threading.Lock()
+        self.heard: list[bytes] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(self._place, timeout=10) as beyond:
+            request = read_request(connection)
+            is_stream = b"/asap/stream " in request
+            with self._lock:
+                left = self._cuts.pop(0) if self._cuts and is_stream else 1 << 62
+                if is_stream:
+                    self.heard.append(request)
+            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            while left and (chunk := beyond.recv(min(left, 65536))):
+                connection.sendall(chunk)
+                left -= len(chunk)
+
+
 def read_request(connection: socket.socket) -> bytes:
     """One whole request with a Content-Length, or nothing."""
     request = b""
@@ -81,7 +104,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def listening(peer: Peer | LossyProxy) -> Iterator[str]:
+def listening(peer: Peer | LossyProxy | CuttingProxy) -> Iterator[str]:
     """Lets a peer listen; gives its base URL."""
     threads: list[threading.Thread] = []
 

@@ -10,6 +10,12 @@ Client("http://localhost", me="urn:asap:agent:me", timeout="60")  # wrong
 SyncClient("http://localhost", me="urn:asap:agent:me").request("x", ["no object"])  # wrong
 
 
+SyncClient("http://localhost", me="urn:asap:agent:me").tell("t", "no object")  # wrong
+SyncClient("http://localhost", me="urn:asap:agent:me").restore("t", "s", brought={})  # wrong
+
+
 async def main(client: Client) -> None:
     print((await client.request("x", {})).reslt)  # wrong
     print(client.request("x", {}).result)  # wrong
+    async for _ in client.stream("x", {}):  # wrong
+        pass

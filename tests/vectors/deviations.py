@@ -101,6 +101,11 @@ SERVER: tuple[Row, ...] = (
         "200",
         "HEAD is answered wherever GET is (RFC 9110 section 9.3.2)",
     ),
+    Row(
+        "full_stream_no_handler",
+        "200 ok",
+        "streams as 2.2+, where the handlers of the agent answer what is no task to follow; releases before have none",
+    ),
     Row("capability_list", "404", "the capability routes of 2.x are not part of this protocol"),
     Row(
         "asap_version_header_9_9",
@@ -149,6 +154,11 @@ SERVER: tuple[Row, ...] = (
     Row("urn_*_newline", _ENVELOPE, "a URN does not end in a newline"),
     Row("envelope_*id_long", _ENVELOPE, _LONG_ID),
     Row("response_no_correlation_*", _ENVELOPE, _CALLERS_FAULT),
+    Row(
+        "response_with_correlation_TaskResponse",
+        "200 -32602 asap:protocol/unsolicited",
+        "a response is heard as news of a subtask, so what is wrong is that it names no parent; releases hear none",
+    ),
     Row("timestamp_min_offset", "200 -32602 asap:protocol/invalid_timestamp", _CALLERS_FAULT),
     Row(
         "nonce_burned_by_unknown_payload_retry",

@@ -32,17 +32,18 @@ from asap_proto.model import (
     UpdateType,
 )
 from asap_proto.roles import (
+    Accept,
     Admitted,
     Authenticate,
-    ClaimNonce,
     Invoke,
     Job,
-    KeepReply,
     Observe,
-    OpenSlot,
     Raised,
+    ReadEvents,
     ReadMetrics,
+    ReadSnapshot,
     ReadState,
+    ReadTask,
     Returned,
     Saturated,
     ServerRole,
@@ -50,10 +51,11 @@ from asap_proto.roles import (
     Spend,
     Steps,
     Together,
+    Write,
 )
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import parse_quota
-from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots
+from asap_proto.stores import MemoryQuotas, MemoryState
 from asap_proto.wire.body import BodyGauge
 
 ME = "urn:asap:agent:echo-agent"
@@ -107,11 +109,7 @@ class Server:
             quota=kind == "rate",
         )
         self.saturated = saturated
-        self.nonces, self.slots, self.quotas = (
-            MemoryNonces(limits),
-            MemorySlots(limits),
-            MemoryQuotas(quota, limits),
-        )
+        self.state, self.quotas = MemoryState(limits), MemoryQuotas(quota, limits)
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         """The answer to a request, body and all."""
@@ -124,7 +122,8 @@ class Server:
             inflated = inflate(body, admitted)
         except AsapError as error:
             return self.role.refuse(admitted, error)
-        answer = self.drive(self.role.receive(admitted, inflated))
+        tell = self.role.stream if admitted.streams else self.role.receive
+        answer = self.drive(tell(admitted, inflated))
         assert isinstance(answer, HttpResponse)
         return answer
 
@@ -143,14 +142,16 @@ class Server:
                 return Identity(CALLER) if authorization == "bearer good-token" else None
             case Spend(caller, cost, now):
                 return self.quotas.spend(caller, cost, now=now)
-            case ClaimNonce(sender, nonce, now, until):
-                return self.nonces.claim(sender, nonce, now=now, until=until)
-            case OpenSlot(key, digest, now, until):
-                return self.slots.open(key, digest, now=now, until=until)
-            case KeepReply(key, None):
-                return self.slots.free(key)
-            case KeepReply(key, reply, until):
-                return self.slots.keep(key, reply, until=until)
+            case Accept(record, nonce, events, now):
+                return self.state.accept(record, nonce, events, now=now)
+            case ReadTask(task_id, now):
+                return self.state.read(task_id, now=now)
+            case Write(change):
+                return self.state.write(change)
+            case ReadEvents(task_id, after, most):
+                return self.state.events(task_id, after=after, most=most)
+            case ReadSnapshot(task_id, which):
+                return self.state.snapshot(task_id, which)
             case Invoke(name, job):
                 return Saturated() if self.saturated else handle(name, job)
             case Together(stories):

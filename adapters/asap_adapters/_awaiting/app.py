@@ -45,6 +45,8 @@ class App:
         self._role = served.role
         self._state = served.stores.state
         self._grace = served.limits.grace_seconds
+        self._clock = served.clock
+        self._closed: float | None = None
         self._performer = Performer(agent, served)
         self._perform = self._performer.perform
 
@@ -61,18 +63,36 @@ class App:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
 
+    def close(self) -> None:
+        """Takes no more work; what runs may end within `Limits.grace_seconds` from now.
+
+        For a server that is told to stop: it says so to the app only once no request runs any more.
+        """
+        if self._closed is None:
+            self._closed = self._clock.elapsed()
+            self._performer.close()
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as stack:
             if hasattr(self._state, "__aenter__"):
-                await stack.enter_async_context(self._state)
+                try:
+                    await stack.enter_async_context(self._state)
+                except Exception as error:  # noqa: BLE001  (some servers would serve without it)
+                    found: BaseException = error
+                    while isinstance(found, BaseExceptionGroup):
+                        found = found.exceptions[0]
+                    message = f"the store can't be opened: {type(found).__name__}: {found}"
+                    await send({"type": "lifespan.startup.failed", "message": message})
+                    return
             async with anyio.create_task_group() as group:
                 self._performer.group = group
+                self._closed = None
                 self._performer.open()
                 group.start_soon(self._performer.keep)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-                self._performer.close()
+                self.close()
                 await self._wind_up()
                 group.cancel_scope.cancel()
             self._performer.group = None
@@ -81,7 +101,8 @@ class App:
 
     async def _wind_up(self) -> None:
         """Lets what runs in the background end; what then still runs is cut off, and given back to the store."""
-        with anyio.move_on_after(self._grace):
+        passed = self._clock.elapsed() - (self._closed or 0.0)
+        with anyio.move_on_after(max(0.0, self._grace - passed)):
             await self._performer.idle()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> HttpResponse | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -111,6 +111,7 @@ class Client(BaseClient):
             trace_id=trace_id,
             within=within,
             at_once=True,
+            idempotency_key=idempotency_key,
         )
         return response_of(await self._tell(self._role.send(envelope, idempotency_key=idempotency_key)))
 
@@ -139,6 +140,7 @@ class Client(BaseClient):
             conversation_id=conversation_id,
             trace_id=trace_id,
             within=within,
+            idempotency_key=idempotency_key,
         )
         async with self._streaming(self._role.stream(envelope, idempotency_key=idempotency_key)) as payloads:
             yield payloads
@@ -221,7 +223,8 @@ class Client(BaseClient):
                     return await _piece(chunks[0], command.timeout)
                 return await self._perform(command)
 
-            yield _payloads(steps, perform)
+            async with aclosing(_payloads(steps, perform)) as payloads:
+                yield payloads
 
     async def _peer_urn(self) -> str:
         if self._peer is None:
@@ -254,7 +257,7 @@ async def _piece(pieces: AsyncIterator[bytes | TransportFailure], seconds: float
         return TransportFailure("timed_out", f"nothing came for {seconds:g} s")
 
 
-async def _payloads(steps: Steps[None], perform: Perform) -> AsyncIterator[Payload]:
+async def _payloads(steps: Steps[None], perform: Perform) -> AsyncGenerator[Payload, None]:
     """What the story delivers, as it does."""
     answer: Any = None
     tell = steps.send

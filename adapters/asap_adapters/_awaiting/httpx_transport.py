@@ -71,6 +71,7 @@ class HttpxTransport:
             raise Misuse("this client is closed")
         async with AsyncExitStack() as stack:
             opened: OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure
+            pieces: AsyncIterator[bytes | TransportFailure] | None = None
             try:
                 # An answer may pause for longer than its head may take: whoever reads it says how long.
                 sent = self._client.stream(**{**self._place.request(request, timeout), "timeout": None})
@@ -78,7 +79,8 @@ class HttpxTransport:
                     response = await stack.enter_async_context(sent)
                     headers = headers_of(response)
                     if is_stream(headers):
-                        opened = OpenedStream(HttpResponse(response.status_code, headers), self._pieces(response))
+                        pieces = self._pieces(response)
+                        opened = OpenedStream(HttpResponse(response.status_code, headers), pieces)
                     else:
                         body = inflater(
                             headers.get("content-encoding", "identity"),
@@ -89,7 +91,11 @@ class HttpxTransport:
                         opened = OpenedStream(HttpResponse(response.status_code, headers, b"".join(chunks)), None)
             except (httpx.HTTPError, OSError, UnicodeError) as error:
                 opened = self._place.failure(error)
-            yield opened
+            try:
+                yield opened
+            finally:
+                if pieces is not None:
+                    await _end(pieces)
 
     async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes | TransportFailure]:
         try:
@@ -101,6 +107,14 @@ class HttpxTransport:
     async def aclose(self) -> None:
         if not self._given:
             await self._client.aclose()
+
+
+async def _end(pieces: AsyncIterator[bytes | TransportFailure]) -> None:
+    """Ends httpx's inner generators, as `_read` does: an iterator that is left early leaves them behind."""
+    with anyio.CancelScope() as enough:
+        enough.cancel()
+        async for _ in pieces:
+            pass
 
 
 async def _read(response: httpx.Response, body: Inflater) -> list[bytes]:

@@ -80,6 +80,11 @@ class Follower:
         self.seen = seen
         self.moved = anyio.Event()
 
+    def move(self, seen: int) -> None:
+        """It has read so far; whoever waits for that goes on."""
+        self.seen, moved, self.moved = seen, self.moved, anyio.Event()
+        moved.set()
+
 
 class Performer(BasePerformer):
     """Performs what one served agent's stories ask."""
@@ -97,7 +102,7 @@ class Performer(BasePerformer):
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
         self._news: dict[str, anyio.Event] = {}
-        self._followers: dict[str, list[Follower]] = {}
+        self._followers: dict[str, set[Follower]] = {}
 
     async def perform(self, command: AnyCommand) -> Any:
         match command:
@@ -120,15 +125,13 @@ class Performer(BasePerformer):
                 return self._background(command, self.group)
             case Interrupt():
                 return self._interrupt(command)
-            case Watch():
-                return await self._watch(command)
             case Pause():
                 return await anyio.sleep(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
                 return self._state(ready=self._is_open())
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit():
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
@@ -144,7 +147,7 @@ class Performer(BasePerformer):
     async def _write(self, command: Write) -> bool:
         written = await self._remember(command) if self._waits else self._asked(self._stores.state, command)
         change = command.change
-        if written and change.events and (self._news or self._followers):
+        if written and change.events and self._followers:
             if (news := self._news.pop(change.record.id, None)) is not None:
                 news.set()
             await self._let_followers_read(change.record.id, change.events[-1].number)
@@ -152,46 +155,42 @@ class Performer(BasePerformer):
 
     async def _let_followers_read(self, task_id: str, number: int) -> None:
         """Waits while a reader of this task is too far behind: it slows its own task, never the server."""
-        for follower in self._followers.get(task_id, ()):
+        for follower in tuple(self._followers.get(task_id, ())):
             while number - follower.seen > self._served.limits.stream_events:
                 await follower.moved.wait()
 
-    async def _watch(self, command: Watch) -> None:
-        state = self._stores.state
-        if not self._waits and state.events(command.task_id, after=command.after, most=1):
-            return
-        news = self._news.setdefault(command.task_id, anyio.Event())
-        with anyio.move_on_after(command.seconds):
-            await news.wait()
-        if not news.is_set() and not news.statistics().tasks_waiting:
-            self._news.pop(command.task_id, None)
-
     def follow(self, follower: Follower, emit: Callable[[Emit], Awaitable[None]]) -> Perform:
         """Performs for one stream: what is emitted goes to its reader, how far that has come is noted."""
-        joined: list[str] = []
+        news = anyio.Event()
 
         async def perform(command: AnyCommand) -> Any:
-            if isinstance(command, Emit):
-                return await emit(command)
-            if isinstance(command, ReadEvents):
-                if not joined:
-                    joined.append(command.task_id)
-                    self._followers.setdefault(command.task_id, []).append(follower)
-                follower.seen, moved, follower.moved = command.after, follower.moved, anyio.Event()
-                moved.set()
-            return await self.perform(command)
+            nonlocal news
+            match command:
+                case Emit():
+                    return await emit(command)
+                case ReadEvents():
+                    self._followers.setdefault(command.task_id, set()).add(follower)
+                    follower.move(command.after)
+                    # What is written from now on is news: it may come while the store is still being read.
+                    news = self._news.setdefault(command.task_id, anyio.Event())
+                    return await self.perform(command)
+                case Watch():
+                    with anyio.move_on_after(command.seconds):
+                        await news.wait()
+                    return None
+                case _:
+                    return await self.perform(command)
 
         return perform
 
     def leave(self, follower: Follower) -> None:
         """A stream has ended."""
-        follower.seen = 1 << 62
-        follower.moved.set()
+        follower.move(1 << 62)
         for task_id, followers in list(self._followers.items()):
-            if follower in followers:
-                followers.remove(follower)
-                if not followers:
-                    del self._followers[task_id]
+            followers.discard(follower)
+            if not followers:
+                del self._followers[task_id]
+                self._news.pop(task_id, None)
 
     def _background(self, command: Background, group: TaskGroup | None) -> Placed:
         if group is None:

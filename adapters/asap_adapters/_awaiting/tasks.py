@@ -84,6 +84,7 @@ class Task(BaseTask):
         Raises `NestedTooDeep` before it is sent, `Misuse` for an agent not among `peers`, and whatever the
         peer reports.
         """
+        await self._tell(self._role.check())
         return await self._agent.peer(to).request(skill, input, config=config, within=self.job)
 
     async def _report(self, news: Payload) -> None:

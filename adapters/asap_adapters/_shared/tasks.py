@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from asap_proto.errors import AsapError, MalformedReply, Misuse
 from asap_proto.model import (
@@ -19,9 +20,11 @@ from asap_proto.model import (
     TaskRequest,
     TaskResponse,
     TaskStatus,
+    make_ulid,
 )
 from asap_proto.model import Task as ModelTask
 from asap_proto.model._value import Value
+from asap_proto.model.ulid import EPOCH
 from asap_proto.roles import (
     ASYNC_PREFERENCE,
     INPUT_EXTENSION,
@@ -120,18 +123,26 @@ def compose_request(
     trace_id: str | None = None,
     within: Job | None = None,
     at_once: bool = False,
+    idempotency_key: str | None = None,
 ) -> Envelope:
     """A task request, to be answered `at_once` or at its end.
 
-    Within a task it carries on the conversation, and names its parent.
+    Within a task it carries on the conversation, and names its parent. With a key of the caller's own it is the same
+    request whenever it is made, by whatever process: what is new for each request is made of the key.
     """
     parent = within.payload if within is not None else None
+    id = role.new_id() if idempotency_key is None else _id_of(to, idempotency_key)
     if conversation_id is None:
-        conversation_id = parent.conversation_id if isinstance(parent, TaskRequest) else f"conv_{role.new_id()}"
+        conversation_id = parent.conversation_id if isinstance(parent, TaskRequest) else f"conv_{id}"
     parent_id = within.task_id if within is not None else None
     request = TaskRequest(conversation_id, skill, input, parent_task_id=parent_id, config=config)
     extensions = {PREFER_EXTENSION: ASYNC_PREFERENCE} if at_once else None
-    return role.compose(to, request, within=within, trace_id=trace_id, extensions=extensions)
+    envelope = role.compose(to, request, within=within, trace_id=trace_id, extensions=extensions)
+    return envelope if idempotency_key is None else evolve(envelope, id=id)
+
+
+def _id_of(to: str, key: str) -> str:
+    return make_ulid(EPOCH, int.from_bytes(blake2b(f"{to} {key}".encode(), digest_size=10).digest()))
 
 
 def compose_news(role: ClientRole, job: Job, news: Payload) -> Envelope:

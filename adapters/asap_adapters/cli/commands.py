@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -47,11 +47,14 @@ _COMMANDS: Final = (
         "Serve an agent of yours over HTTP.",
         'Says its URL once it listens; with --json as one line, {"url": ..., "pid": ...}. Ctrl-C or '
         "SIGTERM lets running requests end; exit code 0. Options left out are taken from the "
-        "environment. Each worker remembers nonces, kept replies and quotas for itself alone.",
+        "environment. With --state tasks, replies and nonces are kept where that says, for all workers: a crash "
+        "loses no accepted task, and what runs when the grace is over is given back, for the next worker. "
+        "Without, each worker remembers them for itself alone, as it does quotas.",
         (
             "asap serve weather:agent",
             "asap serve weather:agent --host 0.0.0.0 --port 8080 --workers 4",
             "asap serve weather:agent --port 0 --json",
+            "asap serve weather:agent --state tasks.db --grace 30",
             "ASAP_RATE_LIMIT='10/second;100/minute' asap serve weather:agent",
         ),
     ),
@@ -59,11 +62,25 @@ _COMMANDS: Final = (
         "send",
         "Hand a task to an agent, and print what came of it.",
         "Prints the task's result, with --json the whole reply envelope. Exit code 1 if the task failed, "
-        "was cancelled or waits for input.",
+        "was cancelled or waits for input. With --submit the task's id, at once; with --stream its updates "
+        "as they come, with --json each as one line.",
         (
             'asap send http://127.0.0.1:8000 --skill echo --input \'{"message": "hi"}\'',
             "asap send https://agents.example --skill sum --input @numbers.json --token @token.txt",
             "jq -n '{n: 1}' | asap send http://127.0.0.1:8000 --skill echo --input - --json",
+            "asap send http://127.0.0.1:8000 --skill report --submit --idempotency-key march",
+            "asap send http://127.0.0.1:8000 --skill report --stream --json",
+        ),
+    ),
+    _Command(
+        "state",
+        "Show what a task knows: the data of its newest snapshot, or of another.",
+        "Looks into the store itself, whether the agent runs or not, or with --url asks a running agent. With "
+        "--json the whole snapshot.",
+        (
+            "asap state task_01K --state tasks.db",
+            "asap state task_01K --state redis://127.0.0.1/0 --version 2 --json",
+            "asap state task_01K --url http://127.0.0.1:8000",
         ),
     ),
     _Command(
@@ -97,6 +114,59 @@ _COMMANDS: Final = (
     ),
 )
 
+_TASK: Final = _Command(
+    "task",
+    "List, show, cancel, resume and export the tasks of an agent.",
+    "They look into the agent's store, --state FILE or URL, whether the agent runs or not; `show` and `cancel` also "
+    "ask a running agent, --url URL.",
+    ("asap task list --state tasks.db", "asap task show task_01K --url http://127.0.0.1:8000"),
+)
+
+_TASK_COMMANDS: Final = (
+    _Command(
+        "list",
+        "List the tasks of a store, oldest first.",
+        "",
+        (
+            "asap task list --state tasks.db",
+            "asap task list --state tasks.db --status working --json",
+            "ASAP_STATE=redis://127.0.0.1/0 asap task list --agent urn:asap:agent:weather",
+        ),
+    ),
+    _Command(
+        "show",
+        "Show one task: how it stands, its log, its snapshots, and what it was answered.",
+        "",
+        ("asap task show task_01K --state tasks.db", "asap task show task_01K --url http://127.0.0.1:8000 --json"),
+    ),
+    _Command(
+        "cancel",
+        "Cancel a task.",
+        "What nobody runs is cancelled at once. A worker that runs it is asked to stop it, and hears of that at its "
+        "next beat; exit code 0 also where it has not stopped within --wait.",
+        (
+            "asap task cancel task_01K --state tasks.db --reason 'no longer needed'",
+            "asap task cancel task_01K --url http://127.0.0.1:8000",
+        ),
+    ),
+    _Command(
+        "resume",
+        "Give back a task whose worker is lost, so that the next live worker takes it over.",
+        "Workers do so by themselves once the lease of the lost one is over. A task that is over can't be resumed; "
+        "a snapshot of it can be restored, as a new task.",
+        ("asap task resume task_01K --state tasks.db", "asap task resume task_01K --state tasks.db --force"),
+    ),
+    _Command(
+        "export",
+        "Write all that is known of a task as one JSON document, to hand to another agent.",
+        "Its members: task, request, snapshots, log, and result or error.",
+        (
+            "asap task export task_01K --state tasks.db --output task.json",
+            "asap task export task_01K --state tasks.db | jq .snapshots[-1]",
+        ),
+    ),
+)
+
 
 def build() -> App:
     """The whole command line."""
@@ -111,29 +181,40 @@ def build() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for name, summary, about, examples in _COMMANDS:
-        shown = "\n".join(("Examples:", *(f"  {line}" for line in examples)))
-        app.command(
-            f"{__package__}.{name}:{name}",
-            name=name,
-            help=f"{summary}\n\n{about}",
-            help_epilogue=f"{shown}\n\n{EXIT_CODES}",
-        )
+    for command in _COMMANDS:
+        app.command(f"{__package__}.{command.name}:{command.name}", **_described(command))
+    task = App(**_described(_TASK), help_format="plaintext", result_action="return_value")
+    for command in _TASK_COMMANDS:
+        task.command(f"{__package__}.task:{command.name}_task", **_described(command))
+    app.command(task)
     return app
+
+
+def _described(command: _Command) -> dict[str, Any]:
+    name, summary, about, examples = command
+    shown = "\n".join(("Examples:", *(f"  {line}" for line in examples)))
+    words = "\n\n".join(filter(None, (summary, about)))
+    return {"name": name, "help": words, "help_epilogue": f"{shown}\n\n{EXIT_CODES}"}
 
 
 def run(words: list[str]) -> int:
     """Runs what the words say; raises `Stop` for words that say nothing."""
     app = build()
-    if words[:1] == ["serve"]:
+    if words[:1] in _SETTABLE:
         _forget_empty_settings()
     try:
         answer = app(words)
     except CycloptsError as error:
-        known = words[0] if words and words[0] in app else ""
-        wanted = " ".join(filter(None, ("asap", known, "--help")))
+        known = words[:1] if words and words[0] in app else []
+        if known == ["task"] and words[1:2] and words[1] in {command.name for command in _TASK_COMMANDS}:
+            known = words[:2]
+        wanted = " ".join(("asap", *known, "--help"))
         raise Stop(USAGE, str(error).strip(), remedy=f"See `{wanted}`.") from None
     return answer if isinstance(answer, int) else OK
+
+
+#: Commands that take options from the environment.
+_SETTABLE: Final = (["serve"], ["state"], ["task"])
 
 
 def _forget_empty_settings() -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "print_json", "table"]
+__all__ = ["console", "dump_json", "print_json", "table"]
 
 _WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_APPEND_NEWLINE
 
@@ -19,9 +19,14 @@ _WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_APPEND_NEWLINE
 _WIDE = 200
 
 
+def dump_json(document: Any, *, one_line: bool = False) -> bytes:
+    """One JSON document, to be read by people too unless it is to be one line."""
+    return orjson.dumps(document, option=_WRITE if one_line else _WRITE | orjson.OPT_INDENT_2)
+
+
 def print_json(document: Any, *, one_line: bool = False) -> None:
     """One JSON document, UTF-8 whatever the locale says."""
-    text = orjson.dumps(document, option=_WRITE if one_line else _WRITE | orjson.OPT_INDENT_2)
+    text = dump_json(document, one_line=one_line)
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
     sys.stdout.flush()

@@ -13,7 +13,7 @@ from .fronts import front
 from .inputs import read_text
 from .outcome import USAGE, Stop
 
-__all__ = ["SENDER", "AllowHttp", "Timeout", "Token", "Tries", "connect"]
+__all__ = ["SENDER", "AllowHttp", "Sender", "Timeout", "Token", "Tries", "connect"]
 
 #: Who speaks, unless told otherwise.
 SENDER = "urn:asap:agent:cli"
@@ -21,6 +21,7 @@ SENDER = "urn:asap:agent:cli"
 Token = Annotated[
     str | None, Parameter(allow_leading_hyphen=True, help="Bearer token, @file or -; a file keeps it out of `ps`.")
 ]
+Sender = Annotated[str | None, Parameter(help="The URN to ask from.")]
 Timeout = Annotated[
     float, Parameter(help="Seconds to wait for an answer, for each try.", validator=validators.Number(gt=0))
 ]

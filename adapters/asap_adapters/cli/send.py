@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from asap_proto.errors import MalformedReply
-from asap_proto.model import TaskRequest, TaskResponse, TaskStatus
-from asap_proto.wire.converter import encode
+from asap_proto.model import ArtifactNotify, Payload, TaskResponse, TaskStatus, TaskUpdate, payload_name
+from asap_proto.wire.nouns import encode
 
+from .._shared.tasks import compose_request, response_of
 from .commands import Json
 from .inputs import read_object
-from .outcome import FAILED, OK, Stop, tell
+from .outcome import FAILED, OK, USAGE, Stop, tell
 from .output import print_json
 from .peers import SENDER, AllowHttp, Timeout, Token, Tries, connect
 
@@ -22,6 +23,18 @@ __all__ = ["send"]
 _WELL = frozenset({TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.COMPLETED})
 
 
+Submit = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Do not wait for the end: print the task's id.")
+]
+Stream = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Print what the task tells, as it does; its result last.")
+]
+Key = Annotated[
+    str | None,
+    Parameter(allow_leading_hyphen=True, help="The same key is the same task, however often it is sent."),
+]
+
+
 def send(
     url: Annotated[str, Parameter(help="The agent's base URL.")],
     /,
@@ -29,6 +42,9 @@ def send(
     skill: Annotated[str, Parameter(help="What it is to do; `asap manifest URL` lists its skills.")],
     input: Annotated[str, Parameter(allow_leading_hyphen=True, help="A JSON object, @file, or - for stdin.")] = "{}",
     config: Annotated[str | None, Parameter(help="How to do it: a JSON object or @file.")] = None,
+    submit: Submit = False,
+    stream: Stream = False,
+    idempotency_key: Key = None,
     sender: Annotated[str, Parameter(help="The URN to send from.")] = SENDER,
     recipient: Annotated[str | None, Parameter(help="The URN to send to; the manifest's if not given.")] = None,
     token: Token = None,
@@ -38,22 +54,54 @@ def send(
     json: Json = False,
 ) -> int:
     """Hand a task to an agent, and print its result; with --json the whole reply envelope."""
+    if submit and stream:
+        raise Stop(USAGE, "--submit does not wait, and --stream does", remedy="Give one of them.")
     given = read_object(input, option="--input")
     how = read_object(config, option="--config") if config is not None else None
     with connect(
         url, sender=sender, recipient=recipient, token=token, timeout=timeout, tries=tries, allow_http=allow_http
     ) as client:
-        role = client.role
-        request = TaskRequest(f"conv_{role.new_id()}", skill, given, config=how)
-        reply = client.send(role.compose(recipient or client.manifest().id, request))
-    answer = reply.payload
-    if not isinstance(answer, TaskResponse):
-        raise MalformedReply(f"the task was answered by a {reply.payload_type[:64]}", path="$.payload_type")
-    if json:
-        print_json(encode(reply))
-    elif answer.result is not None:
+        if stream:
+            answer = _followed(client.stream(skill, given, config=how, idempotency_key=idempotency_key), json)
+        else:
+            role, to = client.role, recipient or client.manifest().id
+            request = compose_request(
+                role, to, skill, given, config=how, at_once=submit, idempotency_key=idempotency_key
+            )
+            reply = client._tell(role.send(request, idempotency_key=idempotency_key))
+            answer = response_of(reply)
+            if json:
+                print_json(encode(reply))
+            elif submit:
+                print(answer.task_id)
+    if not json and not submit and answer.result is not None:
         print_json(answer.result)
     if answer.status in _WELL:
         return OK
     remedy = "" if json else "The agent says no more than this: --json shows the whole reply."
     return tell(Stop(FAILED, f"the task {answer.task_id} is {answer.status}", remedy=remedy), as_json=False)
+
+
+def _followed(stream: Any, as_json: bool) -> TaskResponse:
+    """Prints what a task tells; answers its response."""
+    answer: Payload | None = None
+    with stream as payloads:
+        for answer in payloads:
+            if as_json:
+                kind = payload_name(type(answer))
+                print_json({"payload_type": kind, "payload": encode(answer)}, one_line=True)
+            elif isinstance(answer, TaskUpdate | ArtifactNotify):
+                print(_said(answer), flush=True)
+    if not isinstance(answer, TaskResponse):
+        raise MalformedReply("the stream ended without a response")
+    return answer
+
+
+def _said(news: TaskUpdate | ArtifactNotify) -> str:
+    """One update, for people."""
+    if isinstance(news, ArtifactNotify):
+        return f"artifact  {news.name or news.artifact_id}"
+    progress = news.progress or {}
+    percent = f"{progress['percent']:g} %" if isinstance(progress.get("percent"), int | float) else ""
+    said = progress.get("message") or (news.input_request or {}).get("question") or ""
+    return "  ".join(filter(None, (f"{news.status:<10}", percent, str(said)))).rstrip()

@@ -20,6 +20,7 @@ from .fronts import Runtime, extra_missing, front
 from .outcome import FAILED, OK, USAGE, Stop
 from .output import print_json
 from .servers import hold, leave, serve_asyncio, serve_sync, serve_trio, set_up_logging
+from .states import check_state, parse_state
 from .targets import Plan, load_agent, runtime_for
 from .workers import supervise
 
@@ -44,6 +45,21 @@ MaxThreads = Annotated[
     int | None,
     Parameter(env_var="ASAP_MAX_THREADS", help="Plain functions that run at once.", validator=validators.Number(gte=1)),
 ]
+State = Annotated[
+    str | None,
+    Parameter(
+        env_var="ASAP_STATE",
+        help="Where tasks are kept: a SQLite file, redis://…, postgresql://…, or memory; the agent's own if not given.",
+    ),
+]
+Grace = Annotated[
+    float | None,
+    Parameter(
+        env_var="ASAP_GRACE",
+        help="Seconds that running work may go on when told to stop; then it is given back.",
+        validator=validators.Number(gte=0),
+    ),
+]
 Debug = Annotated[
     bool,
     Parameter(
@@ -65,6 +81,8 @@ def serve(
     rate_limit: RateLimit = None,
     max_request_size: MaxRequestSize = None,
     max_threads: MaxThreads = None,
+    state: State = None,
+    grace: Grace = None,
     log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
     debug: Debug = False,
     json: Json = False,
@@ -73,11 +91,14 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
     settings = _settings(rate_limit, url)
-    limits = {"request_bytes": max_request_size, "handler_threads": max_threads}
+    limits = {"request_bytes": max_request_size, "handler_threads": max_threads, "grace_seconds": grace}
     level = "debug" if debug else _level(log_level)
     agent = load_agent(target, app_dir=app_dir, debug=debug)
     chosen = runtime_for(agent, runtime, target)
     _need_server(chosen)
+    own = agent.settings
+    if state is not None:
+        check_state(parse_state(state), own.urn, own.limits)
     listener = _bind(host, port, shared=chosen == "sync")
     plan = Plan(
         target=target,
@@ -86,11 +107,13 @@ def serve(
         url="" if host in _EVERYWHERE else url_of(listener),
         settings=settings,
         limits={name: value for name, value in limits.items() if value is not None},
+        state=state,
+        grace=own.limits.grace_seconds if grace is None else grace,
         log_level=level,
         debug=debug,
     )
     set_up_logging(plan)
-    _run(plan, listener, workers, max_threads or agent.settings.limits.handler_threads, as_json=json)
+    _run(plan, listener, workers, max_threads or own.limits.handler_threads, as_json=json)
     return OK
 
 

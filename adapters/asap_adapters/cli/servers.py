@@ -5,22 +5,25 @@ from __future__ import annotations
 import functools
 import http.client
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from .outcome import OK
-from .targets import Plan, load_app
+from .outcome import FAILED, OK, Stop, bare, guarded
+from .targets import Plan, loaded_app
 
-__all__ = ["GRACE_SECONDS", "hold", "leave", "obey", "serve_asyncio", "serve_sync", "serve_trio", "set_up_logging"]
+__all__ = ["SPARE_SECONDS", "hold", "leave", "obey", "serve_asyncio", "serve_sync", "serve_trio", "set_up_logging"]
 
-#: How long requests that run when a server is told to stop may go on.
-GRACE_SECONDS: Final = 10
+#: What a server that was told to stop may take beyond its grace, to write down what was cut off and to close.
+SPARE_SECONDS: Final = 5.0
 
 Ready = Callable[[], None]
 
@@ -50,18 +53,29 @@ def serve_asyncio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
-            ready()
+            if not self.should_exit:
+                ready()
 
-    config = uvicorn.Config(
-        load_app(plan),
-        log_config=None,
-        access_log=plan.debug,
-        lifespan="on",
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    Server(config).run(sockets=[listener])
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.close()
+            await super().shutdown(sockets=sockets)
+
+    with loaded_app(plan) as app:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=plan.debug,
+            lifespan="on",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=plan.grace,  # type: ignore[arg-type]  # a fraction of a second is as good
+        )
+        try:
+            Server(config).run(sockets=[listener])
+        except SystemExit as ended:
+            if ended.code:
+                raise _not_started("its words stand above") from None
+            raise
 
 
 def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
@@ -69,28 +83,41 @@ def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
     import trio
     from hypercorn.config import Config
     from hypercorn.trio import serve
+    from hypercorn.utils import LifespanFailureError
 
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.accesslog = logging.getLogger("hypercorn.access") if plan.debug else None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.graceful_timeout = GRACE_SECONDS
-    app = load_app(plan)
+    config.graceful_timeout = plan.grace
+    config.shutdown_timeout = plan.grace + SPARE_SECONDS
 
-    async def main() -> None:
+    async def main(app: Any) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
             async def told() -> None:
                 async for _ in signals:
+                    app.close()
                     return
 
             run = functools.partial(serve, app, config, shutdown_trigger=told, mode="asgi")
             async with trio.open_nursery() as nursery:
                 await nursery.start(run)
+                await trio.sleep(0.02)  # an app that can't start is heard of a little later
                 ready()
 
-    trio.run(main)
+    with loaded_app(plan) as app:
+        try:
+            trio.run(main, app)
+        except BaseExceptionGroup as group:
+            if (failed := group.subgroup(LifespanFailureError)) is not None:
+                raise _not_started(str(bare(failed))) from None
+            raise
+
+
+def _not_started(why: str) -> Stop:
+    return Stop(FAILED, f"the app can't start: {why}", remedy="See whether the store that --state names is there.")
 
 
 def hold(host: str, port: int) -> socket.socket:
@@ -126,13 +153,13 @@ def serve_sync(plan: Plan, reserved: socket.socket, workers: int, threads: int, 
         blocking_threads=threads + 4,
         log_enabled=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=GRACE_SECONDS,
+        workers_kill_timeout=math.ceil(plan.grace + SPARE_SECONDS),
     )
     over = threading.Event()
     probe = threading.Thread(target=_when_healthy, args=(host, port, ready, over), daemon=True)
     probe.start()
     try:
-        server.serve(target_loader=functools.partial(_load_in_worker, plan), wrap_loader=False)
+        server.serve(spawn_target=functools.partial(_work, plan), target_loader=_loaded_already, wrap_loader=False)
     finally:
         over.set()
         probe.join()
@@ -153,10 +180,57 @@ def _follow_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _load_in_worker(plan: Plan) -> Any:
+def _loaded_already() -> Any:
+    """Stands where granian wants to be told how a worker loads its app."""
+
+
+def _work(plan: Plan, *words: Any) -> None:
+    """One worker process of granian, from its start to its end."""
     obey()
     set_up_logging(plan)
-    return load_app(plan)
+
+    def run(_: list[str]) -> int:
+        from granian.server import Server
+
+        number, name, _, *others = words
+        with loaded_app(plan) as app, _ended_in_time(app, plan.grace):
+            app.start()
+            Server._spawn_wsgi_worker(number, name, lambda: app, *others)
+        return OK
+
+    code = guarded(run, [], as_json=False)
+    logging.shutdown()
+    # A handler that still runs is in a thread that can't be cut off, and that Python would wait for.
+    os._exit(code)
+
+
+@contextmanager
+def _ended_in_time(app: Any, grace: float) -> Iterator[None]:
+    """From the first signal on the app takes no more work; after its grace what still runs is given back."""
+    signals, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    served = threading.Event()
+
+    def end() -> None:
+        signals.recv(1)
+        until = time.monotonic() + grace
+        app.close()
+        served.wait(max(0.0, until - time.monotonic()))
+        app.give_back()
+        if not served.is_set():
+            logging.shutdown()
+            os._exit(OK)  # granian waits for as long as a request takes
+
+    ending = threading.Thread(target=end, daemon=True)
+    ending.start()
+    try:
+        yield
+    finally:
+        served.set()
+        with suppress(OSError):
+            wake.send(b"\0")
+        ending.join()
 
 
 def _when_healthy(host: str, port: int, ready: Ready, over: threading.Event) -> None:

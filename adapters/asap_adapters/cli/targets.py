@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -16,8 +18,9 @@ from asap_proto.errors import AsapError
 
 from .fronts import Runtime, runtime_of
 from .outcome import USAGE, Stop
+from .states import open_state, parse_state
 
-__all__ = ["Plan", "load_agent", "load_app", "runtime_for"]
+__all__ = ["Plan", "load_agent", "loaded_app", "runtime_for"]
 
 _EXAMPLE: Final = "Name it as module:agent, such as weather:agent for the `agent` in weather.py."
 
@@ -41,7 +44,11 @@ class Plan:
     url: str
     #: Settings of the agent that the command line or the environment changes; limits by their names.
     settings: dict[str, Any]
-    limits: dict[str, int]
+    limits: dict[str, float]
+    #: Where tasks are kept, as `--state` has it; the agent's own store if not given.
+    state: str | None
+    #: How long what runs may go on when the server is told to stop.
+    grace: float
     log_level: str
     debug: bool
 
@@ -74,8 +81,9 @@ def runtime_for(agent: Any, wanted: Runtime | None, target: str) -> Runtime:
     return own
 
 
-def load_app(plan: Plan) -> Any:
-    """The app, with the settings of the command line; raises `Stop`."""
+@contextmanager
+def loaded_app(plan: Plan) -> Iterator[Any]:
+    """The app, with the settings of the command line, its store open while the block runs; raises `Stop`."""
     agent = load_agent(plan.target, app_dir=plan.app_dir, debug=plan.debug)
     changes = dict(plan.settings)
     if plan.limits:
@@ -83,7 +91,13 @@ def load_app(plan: Plan) -> Any:
     if plan.url and not agent.settings.url:
         changes.setdefault("url", plan.url)
     agent.reconfigure(**changes)
-    return agent.app()
+    if plan.state is None:
+        yield agent.app()
+        return
+    own = agent.settings
+    with open_state(parse_state(plan.state), own.urn, own.limits, plan.runtime) as state:
+        agent.reconfigure(store=state)
+        yield agent.app()
 
 
 def _module(name: str, app_dir: str, debug: bool) -> ModuleType:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import define
 
 from .outcome import FAILED, OK, Stop, guarded
-from .servers import GRACE_SECONDS, leave, obey, serve_asyncio, serve_trio, set_up_logging
+from .servers import SPARE_SECONDS, leave, obey, serve_asyncio, serve_trio, set_up_logging
 from .targets import Plan
 
 __all__ = ["supervise"]
@@ -47,7 +47,7 @@ def supervise(plan: Plan, listener: socket.socket, workers: int, announce: Calla
     try:
         _watch(plan, listener, crew, woken, announce)
     finally:
-        _stop(crew)
+        _stop(crew, plan.grace + SPARE_SECONDS)
         signal.set_wakeup_fd(before)
         woken.close()
         wake.close()
@@ -83,6 +83,7 @@ def _says_ready(worker: _Worker) -> bool:
 
 def _mourn(worker: _Worker, deaths: deque[float]) -> None:
     """Raises `Stop` where a new worker would do no better."""
+    worker.process.join()  # it has ended; only so its exit code is known
     code = worker.process.exitcode
     if not worker.is_ready:
         raise Stop(FAILED, f"a worker ended with code {code} before it listened", remedy="Its words stand above.")
@@ -101,10 +102,10 @@ def _start(plan: Plan, listener: socket.socket) -> _Worker:
     return _Worker(process, news)
 
 
-def _stop(crew: list[_Worker]) -> None:
+def _stop(crew: list[_Worker], seconds: float) -> None:
     for worker in crew:
         worker.process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS + 5
+    deadline = time.monotonic() + seconds
     for worker in crew:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         if worker.process.is_alive():

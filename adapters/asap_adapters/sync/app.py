@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asap_proto.errors import AsapError, BadEncoding
 from asap_proto.http import HttpResponse, RequestHead, fold_joined
-from asap_proto.roles import Admitted
+from asap_proto.roles import Admitted, Renew
 from asap_proto.wire.body import BodyGauge
 
 from .._shared.agents import Served
@@ -57,6 +57,10 @@ class App:
         self._over.set()
         if self._keeper is not None:
             self._keeper.join()
+
+    def give_back(self) -> None:
+        """Lets others take over at once what still runs: for a process that ends here and now, after `close`."""
+        self._performer.perform(Renew(self._role.worker, 0.0))
 
     def _keep(self) -> None:
         while not self._over.is_set():

@@ -112,6 +112,7 @@ class Client(BaseClient):
             trace_id=trace_id,
             within=within,
             at_once=True,
+            idempotency_key=idempotency_key,
         )
         return response_of(self._tell(self._role.send(envelope, idempotency_key=idempotency_key)))
 
@@ -140,6 +141,7 @@ class Client(BaseClient):
             conversation_id=conversation_id,
             trace_id=trace_id,
             within=within,
+            idempotency_key=idempotency_key,
         )
         with self._streaming(self._role.stream(envelope, idempotency_key=idempotency_key)) as payloads:
             yield payloads

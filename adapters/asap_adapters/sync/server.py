@@ -80,6 +80,7 @@ class Performer(BasePerformer):
         self._followers: dict[str, dict[int, int]] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._background_count = 0
+        self._wound_up = False
 
     def perform(self, command: AnyCommand) -> Any:
         match command:
@@ -138,7 +139,7 @@ class Performer(BasePerformer):
 
     def _watch(self, command: Watch) -> None:
         with self._news:
-            if not self._remember(ReadEvents(command.task_id, command.after, 1)):
+            if not self._wound_up and not self._remember(ReadEvents(command.task_id, command.after, 1)):
                 self._news.wait(command.seconds)
 
     def tell_stream(self, steps: Steps[HttpResponse | None], seen: int) -> Iterator[HttpResponse | bytes]:
@@ -158,6 +159,8 @@ class Performer(BasePerformer):
                     yield command.part
                     answer, tell = None, steps.send
                     continue
+                if isinstance(command, Watch) and self._wound_up:
+                    return  # whoever reads finds the task where it is taken over
                 if isinstance(command, ReadEvents):
                     with self._news:
                         task_id = command.task_id
@@ -208,6 +211,9 @@ class Performer(BasePerformer):
             time.sleep(0.02)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._news:
+            self._wound_up = True
+            self._news.notify_all()
 
     def _read_state(self) -> ServerState:
         # Every request needs a thread here, so with all of them taken no work is.

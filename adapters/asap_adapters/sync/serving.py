@@ -28,6 +28,8 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
     try:
         yield url_of(listener)
     finally:
+        if isinstance(app, App):
+            app.close()
         server.task_dispatcher.shutdown(timeout=math.inf)  # a thread can't be cut off
         pulled = threading.Event()
         server.trigger.pull_trigger(partial(_hang_up, server, pulled))

@@ -82,6 +82,7 @@ class Task(BaseTask):
         Raises `NestedTooDeep` before it is sent, `Misuse` for an agent not among `peers`, and whatever the
         peer reports.
         """
+        self._tell(self._role.check())
         return self._agent.peer(to).request(skill, input, config=config, within=self.job)
 
     def _report(self, news: Payload) -> None:
