@@ -203,9 +203,9 @@ class EchoServer:
             answer = self._answers[command.__class__](command)
 
 
-def echo_app() -> Callable[[bytes], Awaitable[list[dict[str, Any]]]]:
+def echo_app(store: Any = None) -> Callable[[bytes], Awaitable[list[dict[str, Any]]]]:
     """The echo agent as an ASGI app, called in process: a body in, what the app sent out."""
-    agent = Agent(ECHO, name="Echo", version="1.0.0", description="Repeats what it hears")
+    agent = Agent(ECHO, name="Echo", version="1.0.0", description="Repeats what it hears", store=store)
 
     @agent.skill("echo", description="Repeats the input")
     async def echo(task: Task) -> dict[str, Any]:
