@@ -27,7 +27,8 @@ from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, TaskStatus
 from asap_proto.stores import Accepted, Change, NonceClaim, StateStore, TaskEvent, TaskRecord
 
-from .postgres_tables import Room, Tables, lay_out
+from .postgres_tables import Tables, lay_out
+from .room import Room
 
 __all__ = ["PostgresState", "agents"]
 

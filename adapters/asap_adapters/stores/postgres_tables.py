@@ -8,7 +8,6 @@ Names that a peer chose are kept as bytes: they may hold characters that a text 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -29,7 +28,9 @@ from asap_proto.stores.codec import (
     load_snapshot,
 )
 
-__all__ = ["Room", "Tables", "lay_out"]
+from .room import Room
+
+__all__ = ["Tables", "lay_out"]
 
 #: The layout below; tables of a later one are refused.
 _VERSION: Final = 1
@@ -72,38 +73,7 @@ _DONE: Final = "status IN ('completed', 'failed', 'cancelled')"
 #: How often a slot may be taken and given up by others while we look.
 _LOOKS_MOST: Final = 10
 
-#: How long to go by one count.
-_COUNT_SECONDS: Final = 1.0
-
 _FRESH = Fresh()
-
-
-class Room:
-    """How many nonces there are, about: to count them takes too long for each request."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._due = float("-inf")
-        self._counted = 0
-        self._added = 0
-
-    def take(self, now: float) -> bool | None:
-        """Takes the room for one more if there is some; answers None when they must be counted first."""
-        with self._lock:
-            if not self._due - _COUNT_SECONDS <= now < self._due:
-                return None
-            if self._counted + self._added < self._most:
-                self._added += 1
-                return True
-            # What we added may have been rolled back.
-            return None if self._added else False
-
-    def take_of(self, counted: int, now: float) -> bool:
-        """The same, now that they were counted."""
-        with self._lock:
-            self._due, self._counted, self._added = now + _COUNT_SECONDS, counted, 0
-        return bool(self.take(now))
 
 
 class Tables:

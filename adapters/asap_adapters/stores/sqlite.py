@@ -30,6 +30,8 @@ from asap_proto.stores.codec import (
     load_snapshot,
 )
 
+from .room import Room
+
 __all__ = ["SqliteState", "agents"]
 
 R = TypeVar("R")
@@ -200,6 +202,7 @@ class _Tables:
         self._run = connection.execute
         self._agent = agent
         self._limits = limits
+        self._room = Room(limits.nonces)
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
@@ -339,18 +342,20 @@ class _Tables:
         seen = self._run("SELECT until FROM nonce WHERE agent = ? AND sender = ? AND nonce = ?", key).fetchone()
         if seen is not None and now < seen[0]:
             return Refused("repeated")
-        if seen is None and self._is_full(now):
+        if seen is None and not self._has_room(now):
             return Refused("nonces full")
         self._run("INSERT OR REPLACE INTO nonce VALUES (?,?,?,?)", (*key, claim.until))
         return None
 
-    def _is_full(self, now: float) -> bool:
-        # Counted to the limit alone where that is near: an index holds them by their time.
-        (live,) = self._run(
-            "SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? AND until > ? LIMIT ?)",
-            (self._agent, now, self._limits.nonces),
-        ).fetchone()
-        return bool(live >= self._limits.nonces)
+    def _has_room(self, now: float) -> bool:
+        enough = self._room.take(now)
+        if enough is None:
+            (live,) = self._run(
+                "SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? AND until > ? LIMIT ?)",
+                (self._agent, now, self._limits.nonces),
+            ).fetchone()
+            enough = self._room.take_of(live, now)
+        return enough
 
     def _log(self, task_id: str, events: Sequence[TaskEvent]) -> None:
         if not events:
