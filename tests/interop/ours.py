@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from asap_proto import AsapError, Envelope, TaskRequest
+from asap_proto.model import TextPart
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.converter import encode
 from interop.scenarios import CALLER
@@ -43,6 +44,13 @@ def agent(front: str, options: Mapping[str, Any]) -> Any:
         return echo(task)
 
     made.skill("echo", description="Repeats its input")(echo if front == "sync" else echo_there)
+
+    def steps(task: Any) -> dict[str, Any]:
+        task.progress(50, "half of it")
+        task.artifact("notes", TextPart("all of it"))
+        return echo(task)
+
+    made.skill("steps", description="Tells how far it has come")(steps)
     made.skill("boom", description="Fails")(boom)
     return made
 
@@ -119,6 +127,9 @@ def play(front: str, **command: Any) -> dict[str, Any]:
 
     async def there() -> dict[str, Any]:
         async with client() as one:
+            if command["op"] == "stream":
+                async with one.stream("echo", command["input"]) as told_there:
+                    return {"ok": True, "payloads": [news(payload) async for payload in told_there]}
             story, answer, error = told(one, command), None, None
             while True:
                 try:
@@ -132,6 +143,9 @@ def play(front: str, **command: Any) -> dict[str, Any]:
 
     def here() -> dict[str, Any]:
         with client() as one:
+            if command["op"] == "stream":
+                with one.stream("echo", command["input"]) as told_here:
+                    return {"ok": True, "payloads": [news(payload) for payload in told_here]}
             story, answer = told(one, command), None
             while True:
                 try:
@@ -176,6 +190,10 @@ def letter(client: Any, fields: Mapping[str, Any]) -> Envelope:
 def plain(envelope: Envelope) -> dict[str, Any]:
     told = encode(envelope)
     return {**told, "timestamp": str(envelope.timestamp)}
+
+
+def news(payload: Any) -> dict[str, Any]:
+    return payload if isinstance(payload, dict) else {"is": type(payload).__name__, **encode(payload)}
 
 
 def trouble(error: AsapError) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The first line on stdout is `{"release": ...}`; then each line on stdin is answe
     {"op": "send", "url": ..., "envelope": {...}}
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
     {"op": "array", "url": ..., "envelopes": [...]}          one JSON-RPC array
+    {"op": "stream", "url": ..., "envelope": {...}}          what comes of it, as it comes
 
 Any command may carry `token`, `timeout`, `attempts` and `compression` (all optional).
 An envelope may leave out what the release fills in, and may say `"age": seconds` for its timestamp.
@@ -115,6 +116,13 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
                     raise Unsupported("no JSON-RPC arrays")
                 replies = await client.batch([letter(one) for one in command["envelopes"]])
                 return {"ok": True, "envelopes": [seen(r) for r in replies]}
+            case "stream":
+                if not hasattr(client, "stream"):
+                    raise Unsupported("no streams")
+                return {
+                    "ok": True,
+                    "envelopes": [seen(one) async for one in client.stream(letter(command["envelope"]))],
+                }
     raise Unsupported(f"no command named {command['op']}")
 
 

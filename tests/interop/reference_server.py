@@ -9,6 +9,7 @@ One argument, a JSON object, says how the server is set up:
     max_request_size  in bytes
     raises            payload types whose handler raises
     echoes            payload types answered by the echo handler, beside `task.request`
+    streams           stream the words of `text` where the release can; "unended" leaves out the mark of the last one
 
 The first line on stdout is `{"port": ..., "release": ..., "ignored": [...]}`:
 what the release has no option for is ignored and named.
@@ -39,6 +40,32 @@ def end_with_stdin() -> None:
     while sys.stdin.buffer.read(4096):
         pass
     os._exit(0)
+
+
+def pieces(marked: bool) -> Any:
+    """A handler that streams the words it is given."""
+    envelopes = importlib.import_module("asap.models.envelope")
+
+    async def tell(envelope: Any, manifest: Any) -> Any:
+        words = envelope.payload_dict["input"]["text"].split()
+        for number, word in enumerate(words, 1):
+            last = number == len(words)
+            yield envelopes.Envelope(
+                asap_version=envelope.asap_version,
+                sender=manifest.id,
+                recipient=envelope.sender,
+                payload_type="TaskStream",
+                payload={
+                    "chunk": word,
+                    "progress": number / len(words),
+                    "final": last and marked,
+                    "status": "completed" if last else "working",
+                },
+                correlation_id=envelope.id,
+                trace_id=envelope.trace_id,
+            )
+
+    return tell
 
 
 def main(options: dict[str, Any]) -> None:
@@ -77,6 +104,9 @@ def main(options: dict[str, Any]) -> None:
         registry.register(payload_type, fail)
     for payload_type in options.get("echoes", ()):
         registry.register(payload_type, handlers.create_echo_handler())
+
+    if options.get("streams") and hasattr(registry, "register_streaming_handler"):
+        registry.register_streaming_handler("task.request", pieces(options["streams"] != "unended"))
 
     wanted = {
         "rate_limit": options.get("rate_limit"),

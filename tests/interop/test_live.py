@@ -88,6 +88,32 @@ def test_their_client_sends_many(references, ours, release, front, way) -> None:
     assert [reply["payload"]["result"]["echoed"]["n"] for reply in outcome["envelopes"]] == [0, 1, 2, 3, 4]
 
 
+def test_their_client_follows_a_stream(references, ours, release, front) -> None:
+    """A client of a release that streams is told all that our handler tells, and its end."""
+    letter = {"payload": {"conversation_id": "conversation", "skill_id": "steps", "input": {"n": 1}}}
+    outcome = references.client(release).ask(op="stream", url=ours.serve(front), envelope=letter)
+    if "unsupported" in outcome:
+        assert release != "2.x"
+        return
+    assert outcome.get("ok"), outcome
+    kinds = [told["payload_type"] for told in outcome["envelopes"]]
+    assert kinds == [*["task.update"] * 3, "artifact.notify", "task.response"]
+    assert [told["payload"]["status"] for told in outcome["envelopes"][:2]] == ["submitted", "working"]
+    assert outcome["envelopes"][2]["payload"]["progress"] == {"percent": 50, "message": "half of it"}
+    assert outcome["envelopes"][4]["payload"]["result"] == {"echoed": {"n": 1}}
+
+
+def test_their_client_hears_that_a_stream_failed(references, ours, release, front) -> None:
+    """The last thing that it is told says that the task has failed."""
+    letter = {"payload": {"conversation_id": "conversation", "skill_id": "boom", "input": {}}}
+    outcome = references.client(release).ask(op="stream", url=ours.serve(front), envelope=letter)
+    if "unsupported" in outcome:
+        assert release != "2.x"
+        return
+    assert outcome.get("ok"), outcome
+    assert outcome["envelopes"][-1]["payload"]["status"] == "failed"
+
+
 def test_their_nonce_counts_once(references, ours, release, front) -> None:
     """The first use of a nonce is answered, the second refused."""
     letter = task({}, extensions={"nonce": f"nonce-of-{release}-on-{front}"})
@@ -191,6 +217,26 @@ def test_our_client_sends_many(references, release, front) -> None:
     ]
     echoes = [reply["payload"]["result"]["echoed"]["n"] for index, reply in enumerate(replies) if index != 2]
     assert echoes == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("ending", ["marked", "unended"])
+def test_our_client_follows_their_stream(references, release, front, ending) -> None:
+    """Our client is told each piece; of a release that has no streams it gets the answer as a whole."""
+    url = references.serve(release, streams=ending)
+    outcome = play(front, op="stream", url=url, input={"text": "three short words"})
+    assert outcome.get("ok"), outcome
+    if release != "2.x":
+        assert [told["result"] for told in outcome["payloads"]] == [{"echoed": {"text": "three short words"}}]
+        return
+    assert [told["chunk"] for told in outcome["payloads"]] == ["three", "short", "words"]
+    assert outcome["payloads"][-1]["final"] is (ending == "marked")
+
+
+def test_our_client_asks_an_agent_that_has_no_stream_for_it(references, release, front) -> None:
+    """A release that can stream, though not this request, answers it as a whole."""
+    outcome = play(front, op="stream", url=references.serve(release), input={"message": "hi"})
+    assert outcome.get("ok"), outcome
+    assert [told["result"] for told in outcome["payloads"]] == [{"echoed": {"message": "hi"}}]
 
 
 def test_our_nonce_counts_once(references, release, front) -> None:
