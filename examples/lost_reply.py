@@ -3,7 +3,7 @@
 python examples/lost_reply.py
 
 A client and a server are wired to each other in memory; the network loses the first reply.
-The client waits and tries again, and the server answers from its slot: the work was done once.
+The client waits and tries again, and the server gives the reply it has kept: the work was done once.
 No socket is opened and nothing sleeps, so hours of retries take no time and go the same way at every run.
 """
 
@@ -12,19 +12,8 @@ from datetime import UTC, datetime, timedelta
 from asap_proto import Sources, TaskRequest
 from asap_proto.http import HttpResponse, RequestHead, TransportFailure
 from asap_proto.model import Capabilities, Endpoints, Manifest, Skill, make_ulid
-from asap_proto.roles import (
-    ClaimNonce,
-    ClientRole,
-    Invoke,
-    KeepReply,
-    Observe,
-    OpenSlot,
-    Pause,
-    Returned,
-    ServerRole,
-    Transmit,
-)
-from asap_proto.stores import MemoryNonces, MemorySlots
+from asap_proto.roles import Accept, ClientRole, Invoke, Observe, Pause, Returned, ServerRole, Transmit, Write
+from asap_proto.stores import MemoryState
 
 
 class SimulatedTime:
@@ -65,7 +54,7 @@ class World:
     def __init__(self, weather):
         self.time = SimulatedTime()
         self.weather = list(weather)
-        self.nonces, self.slots = MemoryNonces(), MemorySlots()
+        self.state = MemoryState()
         sources = Sources(self.time, Counted())
         skills = Capabilities(skills=(Skill("add", "Adds two numbers"),))
         adder = Manifest("urn:asap:agent:adder", "Adder", "1.0.0", "Adds", skills, Endpoints("/asap"))
@@ -91,12 +80,10 @@ class World:
                 numbers = job.payload.input
                 print(f"{self.time.seconds:6.2f} s  the adder adds {numbers['a']} and {numbers['b']}")
                 return Returned({"sum": numbers["a"] + numbers["b"]})
-            case OpenSlot():
-                return self.slots.open(command.key, command.digest, now=command.now, until=command.until)
-            case KeepReply():
-                return self.slots.keep(command.key, command.reply, until=command.until)
-            case ClaimNonce():
-                return self.nonces.claim(command.sender, command.nonce, now=command.now, until=command.until)
+            case Accept():
+                return self.state.accept(command.record, command.nonce, command.events, now=command.now)
+            case Write():
+                return self.state.write(command.change)
             case Observe():
                 return None
             case _:

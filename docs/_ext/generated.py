@@ -6,6 +6,7 @@ A page says ```` ```{generated} errors ```` and gets the Markdown that `MAKERS["
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import runpy
@@ -25,6 +26,8 @@ from asap_proto.model import payloads as payloads_module
 from asap_proto.roles import commands
 from asap_proto.rules import lifecycle
 from asap_proto.rules.lifecycle import MOVES, is_final
+from asap_proto.wire import schema as schema_module
+from asap_proto.wire.schema import EXTENSIONS
 from asap_proto.wire.shapes import shapes
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -105,6 +108,16 @@ def payloads() -> str:
         for name, cls in PAYLOADS.items()
     )
     return table(("On the wire", "Class", "Fields", "Says"), rows)
+
+
+def extensions() -> str:
+    """What an envelope's extensions may hold, each with its schema; a noun's own schema is a document apart."""
+
+    def shown(what: Any) -> str:
+        return f"`asap schema {what.__name__}`" if isinstance(what, type) else f"`{json.dumps(what)}`"
+
+    rows = ((f"`{name}`", about.replace("``", "`"), shown(what)) for name, (about, what) in EXTENSIONS.items())
+    return table(("Member", "Where, and what it means", "JSON Schema"), rows)
 
 
 def deviations() -> str:
@@ -199,10 +212,17 @@ def _arrow(status: TaskStatus, to: TaskStatus) -> str:
 
 
 def command_names() -> list[str]:
-    """The commands of `asap`, as its own help lists them."""
+    """The commands of `asap`, as its own help lists them, each with those below it."""
     from asap_adapters.cli.commands import build
 
-    return [name for name in build() if not name.startswith("-")]
+    def names(app: Any, above: str) -> Iterable[str]:
+        for name in app:
+            if not name.startswith("-"):
+                yield above + name
+                if isinstance(below := app[name], type(app)):
+                    yield from names(below, f"{above}{name} ")
+
+    return [*names(build(), "")]
 
 
 def command_line() -> str:
@@ -213,7 +233,7 @@ def command_line() -> str:
 
 def help_of(name: str) -> str:
     """The help of one command, or with no name of `asap`, as a terminal of 100 columns shows it."""
-    words = [*filter(None, (name,)), "--help"]
+    words = [*name.split(), "--help"]
     command = [sys.executable, "-m", "asap_adapters.cli", *words]
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8", env=plain)
@@ -221,7 +241,7 @@ def help_of(name: str) -> str:
 
 
 #: A page is made again when one of these changes.
-_SOURCES: tuple[ModuleType, ...] = (commands, errors_module, lifecycle, limits, payloads_module)
+_SOURCES: tuple[ModuleType, ...] = (commands, errors_module, lifecycle, limits, payloads_module, schema_module)
 
 MAKERS: Mapping[str, Callable[[], str]] = {
     "commands": asked,
@@ -230,6 +250,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "deviations": deviations,
     "drawing": drawing,
     "errors": errors,
+    "extensions": extensions,
     "moves": moves,
     "payloads": payloads,
     "settings": settings,

@@ -27,6 +27,20 @@ completed {'short': True}
   3.15 s  request ..., fair
   3.15 s  the caller has {'sum': 3}
 """,
+    "move_a_task.py": """\
+the slow one: cancelled
+what it knew: {'read': 3}
+the quick one: submitted
+completed {'title': 'Emma', 'pages': '4 to 10'}
+""",
+    "resume_after_crash.py": """\
+submitted
+the server is killed; ... of 8 steps were saved
+asked again with the same key, it is the same task: True
+run 1 did steps 1 to ...
+run 2 did steps ... to 8
+completed
+""",
 }
 
 

@@ -1,18 +1,22 @@
 """The tables that pages take from the code are whole: a row for each thing, and a page for each table."""
 
 import importlib.util
+import json
 import re
 import typing
 from pathlib import Path
 
 import attrs
 import pytest
+from jsonschema import Draft202012Validator
 
 from asap_proto import limits
 from asap_proto.errors import CATALOGUE
-from asap_proto.model import PAYLOADS
+from asap_proto.model import PAYLOADS, McpToolCall, payload_name
 from asap_proto.roles import AnyCommand
+from asap_proto.roles.answering import ANSWERED
 from asap_proto.rules.lifecycle import MOVES
+from asap_proto.wire.schema import EXTENSIONS, SCHEMAS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -69,6 +73,24 @@ def test_the_fourth_front_answers_each_command():
 def test_each_payload_has_a_row():
     """The wire page lists every payload."""
     assert rows(generated.payloads()) == list(PAYLOADS)
+
+
+def test_each_extension_has_a_row():
+    """The wire page lists what we read and write in extensions, each with a schema, or the noun that has one."""
+    text = generated.extensions()
+    assert rows(text) == list(EXTENSIONS)
+    for line in text.splitlines()[2:]:
+        shown = line.split("|")[3].strip().strip("`")
+        if shown.removeprefix("asap schema ") not in SCHEMAS:
+            Draft202012Validator.check_schema(json.loads(shown))
+
+
+def test_the_wire_page_tells_how_each_payload_is_answered():
+    """The table of built-in answers names every payload that has one."""
+    page = (DOCS / "reference/wire.md").read_text(encoding="utf-8")
+    table = page.partition("### Built-in answers")[2].partition("```json")[0]
+    told = set(re.findall(r"`(\w+\.\w+)`", table))
+    assert {payload_name(kind) for kind in [*ANSWERED, McpToolCall]} <= told
 
 
 def test_the_lifecycle_is_drawn_as_it_is():
