@@ -46,7 +46,7 @@ show_pythons()
 def tests(session: nox.Session) -> None:
     """Run the test suite on each Python."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--numprocesses=auto", *session.posargs)
 
 
 @nox.session
@@ -120,7 +120,7 @@ def interop(session: nox.Session) -> None:
     folder = Path(session.virtualenv.location).resolve().with_name("interop-refs")
     for name, version in REFERENCES.items():
         pip_install(session, clean_python(session, folder / name), f"asap-protocol{version}")
-    session.run("pytest", "tests/interop", f"--references={folder}", *session.posargs)
+    session.run("pytest", "--numprocesses=auto", "tests/interop", f"--references={folder}", *session.posargs)
 
 
 def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None:
