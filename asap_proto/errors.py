@@ -51,6 +51,7 @@ __all__ = [
     "SenderMismatch",
     "SkillNotFound",
     "SnapshotNotFound",
+    "StateUnavailable",
     "StillRunning",
     "TakenOver",
     "TaskFinished",
@@ -273,6 +274,16 @@ class SnapshotNotFound(RemoteFault):
 
 class TakenOver(RemoteFault):
     kind = Kind("asap:task/taken_over", -32031, 503, True, "Ask again, with the same idempotency key, later.")
+
+
+class StateUnavailable(RemoteFault):
+    kind = Kind(
+        "asap:state/unavailable",
+        -32031,
+        503,
+        True,
+        "Ask again, with the same idempotency key, later; the agent's log has the cause.",
+    )
 
 
 class ResourceNotFound(RemoteFault):

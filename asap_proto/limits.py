@@ -85,7 +85,7 @@ class Limits:
     snapshot_bytes: int = 1024 * 1024
     #: Messages that one task may be told.
     task_messages: int = 100
-    #: How often a task is run again after its worker was lost; then it is what kills them, and has failed.
+    #: How often a task is begun whose worker is lost each time; then it is what kills them, and has failed.
     task_runs: int = 5
     #: How long a worker that is not heard of keeps its tasks, where a store outlives it; then another takes over.
     lease_seconds: float = 15.0
@@ -97,7 +97,7 @@ class Limits:
     cancel_seconds: float = 5.0
     #: Tasks that run without anybody waiting for them, in one worker; more wait their turn in the store.
     background_tasks: int = 1000
-    #: Events by which a stream's reader may be behind; then its task waits for it.
+    #: Events by which a stream's reader may be behind; then its task's handler waits for it, and nothing else does.
     stream_events: int = 100
     #: How often a stream without events says that it is alive.
     stream_beat_seconds: float = 15.0
@@ -109,7 +109,7 @@ class Limits:
     auth_seconds: float = 10.0
     #: How long a handler's word of its progress may take to be told: the task itself waits for it.
     progress_seconds: float = 5.0
-    #: Plain functions that run at once; when all are busy a request is answered 503.
+    #: Plain functions that run at once, and on sync as many streams; when all are busy a request is answered 503.
     handler_threads: int = 40
 
     def __attrs_post_init__(self) -> None:
@@ -119,3 +119,8 @@ class Limits:
         # What was read has to be written back, one level deeper: the encoder ends at 254.
         if self.json_depth > JSON_DEPTH_MOST:
             raise ValueError(f"Limits.json_depth is {self.json_depth}; at most {JSON_DEPTH_MOST} can be written back")
+        # Else a worker that lives and is a moment late would lose its tasks to another.
+        if self.lease_seconds < 2 * self.beat_seconds:
+            raise ValueError(
+                f"Limits.lease_seconds is {self.lease_seconds}; expected two beats, {2 * self.beat_seconds}"
+            )

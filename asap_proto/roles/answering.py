@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -13,7 +14,6 @@ from ..errors import (
     InvalidInput,
     ResourceNotFound,
     SnapshotNotFound,
-    StillRunning,
     TaskFinished,
     TaskNotFound,
     Unsolicited,
@@ -43,13 +43,23 @@ from ..rules.lifecycle import check_move, is_final
 from ..sources import Sources
 from ..stores import Change, TaskEvent, TaskRecord
 from ..stores.records import task_of
-from ..wire.json import dump, load
+from ..wire.json import dump
+from ..wire.jsonrpc import read_member
 from ..wire.nouns import decode, encode
 from .commands import Interrupt, Pause, ReadEvents, ReadSnapshot, ReadTask, Write
 from .running import TaskRole
 from .steps import Steps, ask
 
-__all__ = ["ANSWERED", "INPUT_EXTENSION", "PARENT_EXTENSION", "Answer", "Answering", "Question", "outcome_of"]
+__all__ = [
+    "ANSWERED",
+    "INPUT_EXTENSION",
+    "PARENT_EXTENSION",
+    "Answer",
+    "Answering",
+    "Question",
+    "outcome_of",
+    "reply_of",
+]
 
 V = TypeVar("V", bound=Value)
 
@@ -62,7 +72,7 @@ SNAPSHOT_EXTENSION = "snapshot"
 REQUEST_EXTENSION = "request"
 
 #: How long a cancel waits between two looks at the task, in seconds; the first looks are close together.
-_LOOKS = (0.0, 0.005, 0.02, 0.05, 0.1)
+_PAUSES, _PAUSE = (0.0, 0.005, 0.02, 0.05, 0.1), 0.25
 
 
 @plain
@@ -86,7 +96,10 @@ class Question:
 
 
 class Answering:
-    """The built-in answers of one agent. `start` makes a new task of a request and of what is known already."""
+    """The built-in answers of one agent.
+
+    `start` makes a new task of a request, of what is known already, and of how deep at least it is.
+    """
 
     def __init__(
         self,
@@ -95,7 +108,7 @@ class Answering:
         sources: Sources,
         limits: Limits,
         lease: float,
-        start: Callable[[Question, TaskRequest, JsonObject], Steps[TaskRecord]],
+        start: Callable[[Question, TaskRequest, JsonObject, int], Steps[TaskRecord]],
     ) -> None:
         self._agent = agent
         self._worker = worker
@@ -106,44 +119,41 @@ class Answering:
 
     def answer(self, question: Question) -> Steps[Answer]:
         """The answer; raises what the peer is told of a failure."""
-        return ANSWERED[type(question.payload)](self, question)
+        while True:
+            answer = yield from ANSWERED[type(question.payload)](self, question)
+            if answer is not None:
+                return answer
+            # Somebody else wrote first: how the task stands by now decides.
 
-    def _cancel(self, question: Question) -> Steps[Answer]:
+    def _cancel(self, question: Question) -> Steps[Answer | None]:
         payload: TaskCancel = question.payload
         record = yield from self.task(payload.task_id, question)
+        _refuse_finished(record)
+        reason, now = payload.reason or "", question.now
+        if record.status is TaskStatus.WORKING and record.owner:
+            asked = evolve(record, version=record.version + 1, updated=now, cancel=reason)
+            done = yield from ask(Write(Change(asked)))
+        else:
+            # Nobody runs it, so nobody has to be asked to stop.
+            check_move(record.id, record.status, to=TaskStatus.CANCELLED)
+            done = yield from self._end(record, reason, now)
+        if not done:
+            return None
+        waited, pauses = 0.0, chain(_PAUSES, repeat(_PAUSE))
         while True:
-            _refuse_finished(record)
-            now = question.now
-            if record.status is TaskStatus.WORKING:
-                asked = evolve(record, version=record.version + 1, updated=now, cancel=payload.reason or "")
-                done = yield from ask(Write(Change(asked)))
-            else:
-                # Nobody runs it, so nobody has to be asked to stop.
-                check_move(record.id, record.status, to=TaskStatus.CANCELLED)
-                done = yield from self._end(record, payload.reason or "", now)
-            if done:
-                break
-            record = yield from self.task(payload.task_id, question)
-        waited = 0.0
-        for pause in self._looks():
             record = yield from self.task(payload.task_id, question)
             if is_final(record.status) or waited >= self._limits.cancel_seconds:
-                break
+                return _standing(record)
             yield from ask(Interrupt(record.id))
+            pause = next(pauses)
             yield from ask(Pause(pause))
             waited += pause
-        return _standing(record)
-
-    def _looks(self) -> Any:
-        yield from _LOOKS
-        while True:
-            yield 0.25
 
     def _end(self, record: TaskRecord, reason: str, now: float) -> Steps[bool]:
         """Cancels what nobody runs."""
         number = record.events + 1
         role = TaskRole(record, self._agent, self._sources, self._limits)
-        role.record = evolve(record, status=TaskStatus.CANCELLED)
+        role.record = evolve(record, status=TaskStatus.CANCELLED, question=None)
         reply = role.standing()
         ended = evolve(
             record,
@@ -172,7 +182,7 @@ class Answering:
             )
         return _standing(record, snapshot)
 
-    def _restore(self, question: Question) -> Steps[Answer]:
+    def _restore(self, question: Question) -> Steps[Answer | None]:
         payload: StateRestore = question.payload
         extensions = question.envelope.extensions or {}
         if SNAPSHOT_EXTENSION in extensions:
@@ -186,14 +196,12 @@ class Answering:
             raise TaskNotFound("no task of a request", path="$.payload.task_id")
         if is_final(record.status):
             # Nothing leads out of a final status: the work goes on as a new task.
-            return self._resumed((yield from self._start(question, request, snapshot.data)))
+            depth = record.job.depth
+            return self._resumed((yield from self._start(question, request, snapshot.data, depth)))
         if record.status is not TaskStatus.INPUT_REQUIRED:
-            raise IllegalMove(
-                "the task is running; cancel it first",
-                path="$.payload.task_id",
-                facts={"task_id": record.id, "from_state": str(record.status), "to_state": "working"},
-            )
-        return self._resumed((yield from self._wake(record, question, restored=snapshot.version)))
+            raise _unmoved(record, "cancel it first")
+        woken = yield from self._wake(record, question, restored=snapshot.version)
+        return None if woken is None else self._resumed(woken)
 
     def _adopt(self, question: Question, extensions: JsonObject) -> Steps[Answer]:
         """Goes on with another agent's task, which came with its snapshot and its request."""
@@ -208,22 +216,18 @@ class Answering:
                 path="$.extensions.snapshot.data",
             )
         request = _decoded(TaskRequest, extensions, REQUEST_EXTENSION)
-        return self._resumed((yield from self._start(question, request, snapshot.data)))
+        return self._resumed((yield from self._start(question, request, snapshot.data, 0)))
 
     def _resumed(self, record: TaskRecord) -> Answer:
         response = TaskResponse(record.id, record.status)
         return Answer(TaskResponse, encode(response), {"task": encode(task_of(record))}, run=record)
 
-    def _message(self, question: Question) -> Steps[Answer]:
+    def _message(self, question: Question) -> Steps[Answer | None]:
         payload: MessageSend = question.payload
         record = yield from self.task(payload.task_id, question)
         _refuse_finished(record)
         if record.status is not TaskStatus.INPUT_REQUIRED:
-            raise IllegalMove(
-                f"the task is {record.status}: it waits for no message",
-                path="$.payload.task_id",
-                facts={"task_id": record.id, "from_state": str(record.status), "to_state": "working"},
-            )
+            raise _unmoved(record, "it waits for no message")
         if len(record.answers) >= self._limits.task_messages:
             raise InvalidInput(f"a task is told {self._limits.task_messages} messages at most", path="$.payload")
         told = (question.envelope.extensions or {}).get(INPUT_EXTENSION)
@@ -240,7 +244,8 @@ class Answering:
             raise InvalidInput(
                 f"a message of {size} bytes; at most {self._limits.event_bytes} are kept", path="$.payload"
             )
-        return self._resumed((yield from self._wake(record, question, message=message)))
+        woken = yield from self._wake(record, question, message=message)
+        return None if woken is None else self._resumed(woken)
 
     def _wake(
         self,
@@ -249,8 +254,8 @@ class Answering:
         *,
         message: JsonObject | None = None,
         restored: int | None = None,
-    ) -> Steps[TaskRecord]:
-        """Makes a task that waits go on in this worker."""
+    ) -> Steps[TaskRecord | None]:
+        """Makes a task that waits go on in this worker; nothing where somebody else wrote first."""
         number, now = record.events + 1, question.now
         woken = evolve(
             record,
@@ -266,11 +271,9 @@ class Answering:
             restored=restored if restored is not None else record.restored,
         )
         event = TaskEvent(number, now, "message" if message else "status_change", TaskStatus.WORKING, message)
-        if not (yield from ask(Write(Change(woken, (event,))))):
-            raise StillRunning("somebody else has just changed this task", facts={"retry_after": 1})
-        return woken
+        return woken if (yield from ask(Write(Change(woken, (event,))))) else None
 
-    def _notified(self, question: Question) -> Steps[Answer]:
+    def _notified(self, question: Question) -> Steps[Answer | None]:
         """What a subtask tells reaches the log of the task that it is a part of, and so whoever follows that."""
         payload = question.payload
         parent = (question.envelope.extensions or {}).get(PARENT_EXTENSION)
@@ -283,16 +286,16 @@ class Answering:
         }
         if (size := len(dump(told))) > self._limits.event_bytes:
             raise InvalidInput(f"news of {size} bytes; at most {self._limits.event_bytes} are kept", path="$.payload")
-        while True:
-            record = yield from ask(ReadTask(parent, question.now))
-            if record is None:
-                raise TaskNotFound("no such task", path=f"$.extensions.{PARENT_EXTENSION}")
-            _refuse_finished(record)
-            number = record.events + 1
-            event = TaskEvent(number, question.now, "subtask", record.status, told)
-            heard = evolve(record, version=record.version + 1, events=number)
-            if (yield from ask(Write(Change(heard, (event,))))):
-                return Answer(TaskResponse, encode(TaskResponse(payload.task_id, _status_of(payload))))
+        record = yield from ask(ReadTask(parent, question.now))
+        if record is None:
+            raise TaskNotFound("no such task", path=f"$.extensions.{PARENT_EXTENSION}")
+        _refuse_finished(record, path=f"$.extensions.{PARENT_EXTENSION}")
+        number = record.events + 1
+        event = TaskEvent(number, question.now, "subtask", record.status, told)
+        heard = evolve(record, version=record.version + 1, events=number)
+        if not (yield from ask(Write(Change(heard, (event,))))):
+            return None
+        return Answer(TaskResponse, encode(TaskResponse(payload.task_id, _status_of(payload))))
 
     def _fetch(self, question: Question) -> Steps[Answer]:
         payload: McpResourceFetch = question.payload
@@ -305,10 +308,6 @@ class Answering:
                 if event.kind == "artifact" and data["artifact"]["id"] == artifact_id:
                     return Answer(McpResourceData, encode(McpResourceData(payload.resource_uri, data)))
         raise ResourceNotFound("no such resource", path="$.payload.resource_uri")
-
-    def _unsolicited(self, question: Question) -> Steps[Answer]:
-        raise Unsolicited("nothing here waits for this answer", path="$.payload")
-        yield  # a story, like the others
 
     def task(self, task_id: str, question: Question) -> Steps[TaskRecord]:
         """The task, if the caller may see it; raises `TaskNotFound`."""
@@ -330,11 +329,19 @@ def _may_see(record: TaskRecord, question: Question) -> bool:
     return question.caller is None or record.job.caller is None or question.caller.urn == record.job.caller.urn
 
 
-def _refuse_finished(record: TaskRecord) -> None:
+def _unmoved(record: TaskRecord, words: str) -> IllegalMove:
+    return IllegalMove(
+        f"the task is {record.status}: {words}",
+        path="$.payload.task_id",
+        facts={"task_id": record.id, "from_state": str(record.status), "to_state": str(TaskStatus.WORKING)},
+    )
+
+
+def _refuse_finished(record: TaskRecord, *, path: str = "$.payload.task_id") -> None:
     if is_final(record.status):
         raise TaskFinished(
             f"the task is {record.status}",
-            path="$.payload.task_id",
+            path=path,
             facts={"task_id": record.id, "current_status": str(record.status)},
         )
 
@@ -359,18 +366,21 @@ def _standing(record: TaskRecord, snapshot: StateSnapshot | None = None) -> Answ
     return Answer(TaskResponse, encode(TaskResponse(record.id, record.status, result, state)), extensions)
 
 
-def outcome_of(record: TaskRecord) -> tuple[JsonObject | None, JsonObject | None]:
-    """The result that a task was answered with, and the error."""
+def reply_of(record: TaskRecord) -> tuple[JsonObject | None, JsonObject | None]:
+    """The envelope that a task was answered with, or the error; neither while it is not over."""
     if record.reply is None:
         return None, None
-    document = load(b"{" + record.reply + b"}", depth=250)
-    if "error" in document:
-        return None, document["error"]
-    result = document["result"]["envelope"]["payload"].get("result")
-    return result, None
+    document = read_member(record.reply)
+    return (None, document["error"]) if "error" in document else (document["result"]["envelope"], None)
 
 
-ANSWERED: Mapping[type[Payload], Callable[[Answering, Question], Steps[Answer]]] = {
+def outcome_of(record: TaskRecord) -> tuple[JsonObject | None, JsonObject | None]:
+    """The result that a task was answered with, and the error."""
+    envelope, error = reply_of(record)
+    return (envelope["payload"].get("result") if envelope else None), error
+
+
+ANSWERED: Mapping[type[Payload], Callable[[Answering, Question], Steps[Answer | None]]] = {
     TaskCancel: Answering._cancel,
     StateQuery: Answering._query,
     StateRestore: Answering._restore,

@@ -18,6 +18,7 @@ from ..errors import (
     InvalidValue,
     MalformedJson,
     MalformedReply,
+    NoHandler,
     Overloaded,
     PeerRefused,
     PeerTimedOut,
@@ -26,7 +27,19 @@ from ..errors import (
 )
 from ..http import HttpRequest, HttpResponse, TransportFailure
 from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
-from ..model import Envelope, Manifest, Payload, TaskRequest, TaskResponse, agent_urn, payload_name
+from ..model import (
+    ArtifactNotify,
+    Envelope,
+    Manifest,
+    MessageSend,
+    Payload,
+    TaskRequest,
+    TaskResponse,
+    TaskUpdate,
+    agent_urn,
+    payload_name,
+)
+from ..model._value import Value
 from ..rules.breaker import Breaker
 from ..rules.freshness import NONCE_EXTENSION
 from ..rules.lifecycle import is_final
@@ -53,6 +66,17 @@ _http_date = re.compile(
     r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
 ).fullmatch
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+#: What a stream may tell of a task before its end.
+_NEWS = (ArtifactNotify, MessageSend, TaskUpdate)
+
+
+class _Place:
+    """How far a stream was read, over all its connections: the number last seen, and which try this is."""
+
+    heard = False
+    seen = -1
+    attempt = 0
 
 
 class ClientRole:
@@ -184,51 +208,67 @@ class ClientRole:
     def stream(self, envelope: Envelope, *, idempotency_key: str | None = None) -> Steps[None]:
         """Delivers what the peer tells of a task, as it tells it, and its response last; raises as `send` does.
 
-        A connection that drops is opened again with the same key from the event last seen, as the retry rule says.
-        A peer that knows no streams (before 2.2) is sent the request as it is.
+        A connection that drops is opened again with the same key from the event last seen, as the retry rule says:
+        each that brings something new counts as a first try. A peer that knows no streams (before 2.2), or none of this
+        request, is sent the request as it is. One that does not number what it tells, as the reference, would begin
+        anew: once it has told something, its connection is not opened again, and its end is that of the stream.
         """
         key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
-        rpc_id, seen, attempt = self._next_id(), "", 0
-        last: Envelope | None = None
+        last = yield from self._followed(envelope, key)
+        if last is None:
+            return
+        failed = (last.extensions or {}).get("error")
+        if failed.__class__ is dict and isinstance(last.payload, TaskResponse):
+            raise read_error(failed)
+        yield from ask(Deliver(last))
+
+    def _followed(self, envelope: Envelope, key: str) -> Steps[Envelope | None]:
+        """The response, if there is one, once all before it is delivered."""
+        rpc_id, place = self._next_id(), _Place()
         while True:
-            attempt += 1
+            place.attempt += 1
             self._ask_breaker()
             try:
-                request = self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=seen)
-                head = self._whole((yield from ask(OpenStream(request, self._timeout))))
-                if not head.headers.get("content-type", "").startswith("text/event-stream"):
-                    last = check_pair(envelope, read_answer(self._document(head), id=rpc_id))
-                    break
-                reader = EventReader(self._limits.reply_bytes)
-                while last is None and (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
-                    if isinstance(piece, TransportFailure):
-                        raise (PeerTimedOut if piece.kind == "timed_out" else PeerUnreachable)(piece.detail)
-                    for event in reader.feed(piece):
-                        told = self._told(event, envelope)
-                        if event.id is not None and event.id.isdecimal():
-                            seen, attempt = event.id[:18], 0
-                        if _is_last(told):
-                            last = told
-                            break
-                        yield from ask(Deliver(told))
-                if last is None:
-                    raise PeerUnreachable("the stream ended before the task did")
-                break
+                last = yield from self._listen(envelope, rpc_id, key, place)
             except AsapError as error:
                 self._tell_breaker(error)
-                if not seen and error.facts.get("status") in (404, 405):
-                    last = yield from self.send(envelope, idempotency_key=key)
-                    break
-                if not self._retry.again(error, attempt=attempt):
+                if not place.heard and (isinstance(error, NoHandler) or error.facts.get("status") in (404, 405)):
+                    return (yield from self.send(envelope, idempotency_key=key))
+                if place.heard and place.seen < 0:
                     raise
-                pause = self._retry.pause(error, attempt=attempt, jitter=self._sources.tokens.jitter())
+                if not self._retry.again(error, attempt=place.attempt):
+                    raise
+                pause = self._retry.pause(error, attempt=place.attempt, jitter=self._sources.tokens.jitter())
+            else:
+                self._tell_breaker(None)
+                return last
             yield from ask(Pause(pause))
-        self._tell_breaker(None)
-        if last is not None:
-            failed = (last.extensions or {}).get("error")
-            if failed.__class__ is dict and isinstance(last.payload, TaskResponse):
-                raise read_error(failed)
-            yield from ask(Deliver(last))
+
+    def _listen(self, envelope: Envelope, rpc_id: str, key: str, place: _Place) -> Steps[Envelope | None]:
+        """One connection: delivers what is new, and returns the response, if there is one."""
+        before = place.seen
+        request = self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before)
+        head = self._whole((yield from ask(OpenStream(request, self._timeout))))
+        if not head.headers.get("content-type", "").startswith("text/event-stream"):
+            return check_pair(envelope, read_answer(self._document(head), id=rpc_id))
+        reader = EventReader(self._limits.reply_bytes)
+        while (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
+            if isinstance(piece, TransportFailure):
+                raise (PeerTimedOut if piece.kind == "timed_out" else PeerUnreachable)(piece.detail)
+            for event in reader.feed(piece):
+                told = self._told(event, envelope)
+                if _is_last(told):
+                    return told
+                number = _number(event.id)
+                if number is not None:
+                    if number <= before:
+                        continue  # a peer that began anew: this was delivered by an earlier connection
+                    place.seen, place.attempt = max(place.seen, number), 1
+                place.heard = True
+                yield from ask(Deliver(told))
+        if place.heard and place.seen < 0:
+            return None
+        raise PeerUnreachable("the stream ended before the task did")
 
     def _told(self, event: Event, request: Envelope) -> Envelope:
         """The envelope of an event; raises `MalformedReply` or `MispairedReply`."""
@@ -357,12 +397,12 @@ class ClientRole:
             envelope = attrs.evolve(envelope, extensions={**nonce, **(envelope.extensions or {})})
         return jsonrpc.request(encode(envelope), id=id, idempotency_key=key)
 
-    def _post(self, document: Any, key: str | None, *, path: str = ASAP_PATH, seen: str = "") -> HttpRequest:
+    def _post(self, document: Any, key: str | None, *, path: str = ASAP_PATH, seen: int = -1) -> HttpRequest:
         headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}
         if path == STREAM_PATH:
-            headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"} | (
-                {"last-event-id": seen} if seen else {}
-            )
+            headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"}
+            if seen >= 0:
+                headers["last-event-id"] = str(seen)
         try:
             return HttpRequest("POST", path, headers, dump(document))
         except TypeError as error:
@@ -401,7 +441,18 @@ def _most_of(error: BatchTooLarge, *, below: int) -> int:
 
 
 def _is_last(told: Envelope) -> bool:
-    return isinstance(told.payload, TaskResponse) and is_final(told.payload.status)
+    """Whether nothing follows: it is no news of a task, but what its request is answered with."""
+    payload = told.payload
+    if isinstance(payload, TaskResponse):
+        return is_final(payload.status)
+    if isinstance(payload, Value):
+        return not isinstance(payload, _NEWS)
+    return payload.get("final") is True  # a piece of the reference's
+
+
+def _number(id: str | None) -> int | None:
+    """The number that an id is, as every event of ours has one; a peer may have ids of another kind, or none."""
+    return int(id) if id is not None and len(id) < 19 and id.isascii() and id.isdecimal() else None
 
 
 def _has_id(answer: Any) -> bool:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from ..errors import TakenOver
 from ..limits import Limits
+from ..model import TaskStatus
 from ..sources import Sources
+from ..stores import TaskRecord
 from ..stores.records import seconds_of
 from .commands import Background, Forget, Interrupt, ReadTask, Renew, TakeOver
 from .running import TaskRole
@@ -15,6 +20,8 @@ __all__ = ["KeeperRole"]
 #: Tasks taken over at once: others may have more room.
 _MOST = 10
 
+_WAITING = TaskStatus.INPUT_REQUIRED
+
 
 class KeeperRole:
     """One worker's care for its store. Holds the versions of the tasks it knew at the last beat."""
@@ -24,6 +31,10 @@ class KeeperRole:
         self._sources = sources
         self._limits = limits
         self._held: dict[str, int] = {}
+        #: What was taken over and could be neither run nor given back.
+        self._waiting: list[TaskRecord] = []
+        #: Since when each task is held that no story has in hand: a store that was away may have left some behind.
+        self._idle: dict[str, float] = {}
 
     def beat(self) -> Steps[None]:
         """Renews leases, stops what was cancelled or lost, takes over what nobody runs, forgets what is over."""
@@ -31,19 +42,32 @@ class KeeperRole:
         until = now + self._role.lease
         held = dict((yield from ask(Renew(self._role.worker, until))))
         for id, version in held.items():
-            if self._held.get(id, version) != version:
+            # One that is new here was written once, when it was accepted; or somebody has asked for something since.
+            if self._held.get(id, 1) != version:
                 record = yield from ask(ReadTask(id, now))
-                if record is not None and record.cancel is not None:
-                    yield from ask(Interrupt(id))
-        for id in self._held.keys() - held.keys():
-            # It ended, or another worker has it by now.
+                if record is not None and record.cancel is not None and not (yield from ask(Interrupt(id))):
+                    held[id] = 0  # its handler does not run yet: look again at the next beat
+        for id in [id for id in self._held if id not in held]:
+            # It ended, or another worker has had it. What waits for an answer has no handler that could be cut off.
             record = yield from ask(ReadTask(id, now))
-            if record is not None and record.owner not in ("", self._role.worker):
+            if record is not None and record.owner != self._role.worker and record.status is not _WAITING:
                 yield from ask(Interrupt(id))
         self._held = held
-        for record in (yield from ask(TakeOver(self._role.worker, now, until, _MOST))):
-            placed = yield from ask(Background(self._role.recover(record)))
-            if placed != "started":
-                role = TaskRole(record, "", self._sources, self._limits)
-                yield from role.release()
+        self._idle = {id: self._idle.get(id, now) for id in held if id not in self._role.live}
+        for id in [id for id, since in self._idle.items() if now - since >= self._role.lease]:
+            # As if another worker had held it and was lost.
+            record = yield from ask(ReadTask(id, now))
+            if record is not None and record.owner == self._role.worker:
+                self._waiting.append(record)
+            del self._idle[id]
+        taken = yield from ask(TakeOver(self._role.worker, now, until, _MOST))
+        waiting, self._waiting = [*self._waiting, *taken], []
+        for record in waiting:
+            if (yield from ask(Background(self._role.recover(record)))) != "started":
+                self._waiting.append(record)
+        while self._waiting:
+            # Others may have more room. Where the store fails now the task is ours still, and placed at the next beat.
+            with suppress(TakenOver):  # it is over by now, or somebody else's
+                yield from TaskRole(self._waiting[-1], "", self._sources, self._limits).release()
+            self._waiting.pop()
         yield from ask(Forget(now))

@@ -17,9 +17,11 @@ from ..errors import (
     IllegalMove,
     InvalidInput,
     InvalidValue,
+    MalformedJson,
     NestedTooDeep,
     Overloaded,
     SkillNotFound,
+    StateUnavailable,
     TakenOver,
     TaskFinished,
     TaskNotFound,
@@ -52,6 +54,7 @@ from .commands import (
     Failed,
     Observe,
     Outcome,
+    Pause,
     Raised,
     ReadSnapshot,
     ReadTask,
@@ -69,6 +72,9 @@ TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, Ne
 
 #: What the ids of tasks begin with, as every release writes them.
 TASK = "task_"
+
+#: How long is waited before a store that is away is asked again.
+_AWAY_SECONDS = 0.5
 
 _COMPLETED, _FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
 _WORKING, _WAITING, _CANCELLED = TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED, TaskStatus.CANCELLED
@@ -118,19 +124,14 @@ class TaskRole:
 
     def check(self) -> Steps[None]:
         """Reads the task anew; raises `TaskCancelled`, or `TakenOver` where another worker has it."""
-        found = yield from ask(ReadTask(self.record.id, self._now()))
-        if found is not None and found.status is _CANCELLED:
-            raise TaskCancelled(found.cancel)
-        if found is None or found.owner != self.record.owner or is_final(found.status):
-            raise TakenOver("another worker has taken this task over")
-        self.record = found
+        self.record = self._still((yield from ask(ReadTask(self.record.id, self._now()))))
         self._heed()
 
     def progress(self, percent: float, message: str | None = None) -> Steps[TaskUpdate]:
         """Writes down how far the task has come, from 0 to 100; raises `InvalidValue`."""
-        progress: JsonObject = {"percent": percent} if message is None else {"percent": percent, "message": message}
+        said: JsonObject = {"percent": percent} if message is None else {"percent": percent, "message": message}
+        progress = self._plain(said, "what is said of progress", self._limits.event_bytes)
         update = TaskUpdate(self.record.id, UpdateType.PROGRESS, _WORKING, progress)
-        self._bounded(progress, "what is said of progress")
 
         def told_of(record: TaskRecord, now: float) -> Change:
             event = TaskEvent(record.events + 1, now, "progress", record.status, progress)
@@ -141,12 +142,9 @@ class TaskRole:
 
     def save(self, data: JsonObject, *, checkpoint: bool = False) -> Steps[StateSnapshot]:
         """Writes down what the task knows, enough to go on from there; raises `InvalidValue`."""
-        text = _written(data, "a snapshot")
-        if len(text) > self._limits.snapshot_bytes:
-            raise InvalidValue(f"a snapshot of {len(text)} bytes; at most {self._limits.snapshot_bytes} are kept")
+        kept = self._plain(data, "a snapshot", self._limits.snapshot_bytes)
         at = self._sources.clock.now()
         id = f"snap_{self._sources.tokens.new_id(at)}"
-        kept: JsonObject = load(text, depth=self._limits.json_depth)
 
         def saved(record: TaskRecord, now: float) -> Change:
             snapshot = StateSnapshot(id, record.id, record.snapshots + 1, kept, at, checkpoint)
@@ -174,7 +172,7 @@ class TaskRole:
         The n-th question of a run gets the n-th answer: a handler that is run again gets those it had.
         """
         self._heed()
-        self._bounded(question, "a question")
+        question = self._plain(question, "a question", self._limits.event_bytes)
         self._asked += 1
         if len(self.record.answers) < self._asked:
             yield from self.check()
@@ -188,9 +186,9 @@ class TaskRole:
         stem = self._sources.tokens.new_id(at)
         ids = tuple(f"part_{stem}_{index}" for index in range(len(parts)))
         artifact = Artifact(f"artifact_{stem}", self.record.id, name, ids, at)
-        data = {"artifact": encode(artifact), "parts": [encode(part) for part in parts]}
-        self._bounded(data, "an artifact; give a FilePart with a URI for what is larger")
-        data = load(dump(data), depth=self._limits.json_depth)
+        made_of = {"artifact": encode(artifact), "parts": [encode(part) for part in parts]}
+        what = "an artifact (give a FilePart with a URI for what is larger)"
+        data = self._plain(made_of, what, self._limits.event_bytes)
 
         def made(record: TaskRecord, now: float) -> Change:
             event = TaskEvent(record.events + 1, now, "artifact", record.status, data)
@@ -281,6 +279,12 @@ class TaskRole:
         at = self._sources.clock.now()
         if isinstance(outcome, Suspended):
             return (yield from self._suspend(outcome.question))
+        if isinstance(outcome, Cancelled) and self.record.cancel is None:
+            self.record = self._still((yield from ask(ReadTask(self.record.id, seconds_of(at)))), heed=False)
+            if self.interrupted and self.record.cancel is None:
+                # Nobody asked for that: it was cut off while another worker had the task, who gave it back since.
+                yield from self.release()
+                raise TakenOver("another worker has had this task")
         job, status, error = self.record.job, _COMPLETED, None
         try:
             kind, payload = _payload(job, outcome, self._limits)
@@ -304,8 +308,7 @@ class TaskRole:
             job = evolve(job, slot=None)  # a retry is to run
 
         def ended(record: TaskRecord, now: float) -> Change:
-            if record.status is not _WORKING:
-                raise TakenOver(f"the task is {record.status} by now")
+            check_move(record.id, record.status, to=status)
             return self._ended(record, job, status, member, now)
 
         yield from self._amend(ended, heed=False, now=seconds_of(at))
@@ -313,6 +316,8 @@ class TaskRole:
 
     def _suspend(self, question: JsonObject) -> Steps[Settled]:
         def waiting(record: TaskRecord, now: float) -> Change:
+            if record.cancel is not None:  # somebody asked for that meanwhile: it is not to wait for an answer
+                raise TaskCancelled(record.cancel)
             check_move(record.id, record.status, to=_WAITING)
             event = TaskEvent(record.events + 1, now, "input_required", _WAITING, question)
             return self._next(
@@ -326,7 +331,10 @@ class TaskRole:
                 lease=NEVER,
             )
 
-        yield from self._amend(waiting, heed=False)
+        try:
+            yield from self._amend(waiting, heed=False)
+        except TaskCancelled:
+            return (yield from self.settle(Cancelled()))
         return Settled(self.standing(), None)
 
     def standing(self) -> bytes:
@@ -340,23 +348,43 @@ class TaskRole:
     def _amend(
         self, change: Callable[[TaskRecord, float], Change], *, heed: bool = True, now: float | None = None
     ) -> Steps[Change]:
-        """Writes a change, made anew where another wrote first; raises `TakenOver`, or with `heed` `TaskCancelled`."""
+        """Writes a change, made anew where another wrote first; raises `TakenOver`, or with `heed` `TaskCancelled`.
+
+        Raises `StateUnavailable` where the store is away for as long as a lease: one that is soon back costs no run.
+        """
         now = self._now() if now is None else now
+        until, unsure = self._sources.clock.elapsed() + self._limits.lease_seconds, False
+        # A handler in a thread that was given up goes on, and may call when its task is over, or given back.
+        self._still(self.record, heed=heed)
         while True:
             made = change(self.record, now)
             write = Write(made)
-            if told(write, (yield write)):
+            try:
+                written = told(write, (yield write))
+                found = None if written else (yield from ask(ReadTask(self.record.id, now)))
+            except StateUnavailable:
+                if self._sources.clock.elapsed() >= until:
+                    raise
+                unsure = True  # it may have written that, and lost its voice then
+                yield from ask(Pause(_AWAY_SECONDS))
+                continue
+            if written or (unsure and found is not None and evolve(found, lease=made.record.lease) == made.record):
                 self.record = made.record
                 break
-            found = yield from ask(ReadTask(self.record.id, now))
-            if heed and found is not None and found.status is _CANCELLED:
-                raise TaskCancelled(found.cancel)
-            if found is None or found.owner != self.record.owner or is_final(found.status):
-                raise TakenOver("another worker has taken this task over")
-            self.record = found
+            self.record = self._still(found, heed=heed)
         if heed:
             self._heed()
         return made
+
+    def _still(self, found: TaskRecord | None, *, heed: bool = True) -> TaskRecord:
+        """What was found, while this very run has the task; raises `TaskCancelled` or `TakenOver`."""
+        if heed and found is not None and found.status is _CANCELLED:
+            raise TaskCancelled(found.cancel)
+        # The run counts too: this worker may have lost the task, and have it again for another run.
+        mine = (self.record.owner, self.record.runs)
+        if found is None or is_final(found.status) or not found.owner or (found.owner, found.runs) != mine:
+            raise TakenOver("another worker has taken this task over")
+        return found
 
     def _heed(self) -> None:
         if self.cancelled:
@@ -377,10 +405,18 @@ class TaskRole:
     def _now(self) -> float:
         return seconds_of(self._sources.clock.now())
 
-    def _bounded(self, data: JsonObject, what: str) -> None:
-        size = len(_written(data, what))
-        if size > self._limits.event_bytes:
-            raise InvalidValue(f"{size} bytes are too many for {what}; at most {self._limits.event_bytes} are kept")
+    def _plain(self, data: JsonObject, what: str, most: int) -> JsonObject:
+        """A copy of what a handler says, fit to be kept and sent; raises `InvalidValue`."""
+        try:
+            text = dump(data)
+            kept: JsonObject = load(text, depth=self._limits.json_depth)
+        except (TypeError, MalformedJson) as error:
+            raise InvalidValue(f"{what} is no JSON: {error}") from None
+        if len(text) > most:
+            raise InvalidValue(f"{len(text)} bytes are too many for {what}; at most {most} are kept")
+        if kept.__class__ is not dict:
+            raise InvalidValue(f"{what} is an object")
+        return kept
 
 
 def is_tool_call(job: Job) -> bool:
@@ -452,10 +488,3 @@ def _told(error: Exception) -> AsapError:
             jsonrpc.failure(error)
             return copy(error)
     return HandlerFailed("the handler failed")
-
-
-def _written(data: JsonObject, what: str) -> bytes:
-    try:
-        return dump(data)
-    except TypeError as error:
-        raise InvalidValue(f"{what} is no JSON: {error}") from None

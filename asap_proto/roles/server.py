@@ -19,7 +19,9 @@ from ..errors import (
     NoHandler,
     Overloaded,
     SkillNotFound,
+    StateUnavailable,
     StillRunning,
+    TakenOver,
     WrongRecipient,
 )
 from ..http import HttpResponse, RequestHead
@@ -110,7 +112,7 @@ class _Judged:
 
 
 class ServerRole:
-    """One agent's side of every exchange. Holds no mutable state; any number of stories run at once.
+    """One agent's side of every exchange. Any number of stories run at once; it holds which tasks they have in hand.
 
     `handles` are the payloads, besides task requests, that the agent has a handler of its own for; `restartable`
     the skills that may be run again, from the start, when their worker was lost.
@@ -144,6 +146,8 @@ class ServerRole:
         self._admission = Admission(manifest, sources, limits=limits, encodings=encodings, quota=quota)
         self.worker = worker
         self._durable = durable
+        #: The tasks that some story of this worker has in hand.
+        self.live: set[str] = set()
         # What no store outlives is run here or never: its lease holds for as long as a handler may run.
         self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
         self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
@@ -189,12 +193,13 @@ class ServerRole:
         A task request is accepted and runs whoever listens; the same request again, or a state query, follows it from
         the event after the one last seen. What can't be followed has a whole answer.
         """
-        started, payload_type = self._sources.clock.elapsed(), "other"
+        started, payload_type, place = self._sources.clock.elapsed(), "other", "$"
         id: jsonrpc.RpcId = None
         try:
             frame = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
+            place = _ENVELOPE
             judged = self._judge(decode_envelope(value, size=len(body)), key, admitted.caller, len(body))
             payload_type = judged.envelope.payload_type
             if isinstance(judged.payload, StateQuery) and judged.name is None:
@@ -205,18 +210,21 @@ class ServerRole:
                 return (yield from self.receive(admitted, body))
         except AsapError as error:
             yield Observe(Handled(payload_type, error.code, self._sources.clock.elapsed() - started))
-            return self._refused(error, admitted, id)
+            return self._refused(error.under(place), admitted, id)
         yield Observe(Handled(payload_type, None, self._sources.clock.elapsed() - started))
         poll = self._limits.beat_seconds if self._durable else self._limits.stream_beat_seconds
-        yield from follow(
-            record,
-            judged.envelope,
-            admitted,
-            agent=self._manifest.id,
-            sources=self._sources,
-            limits=self._limits,
-            poll=poll,
-        )
+        try:
+            yield from follow(
+                record,
+                judged.envelope,
+                admitted,
+                agent=self._manifest.id,
+                sources=self._sources,
+                limits=self._limits,
+                poll=poll,
+            )
+        except StateUnavailable as error:
+            return self._refused(error, admitted, id)
         return None
 
     def _found(self, judged: _Judged) -> Steps[TaskRecord]:
@@ -234,7 +242,8 @@ class ServerRole:
         answer = yield from ask(Accept(record, judged.nonce, events, judged.now))
         if isinstance(answer, Fresh):
             task = self._task(record)
-            yield from self._place(task)
+            if not (yield from self._place(task)):
+                yield from self.resume(record)
             return task.record
         if isinstance(answer, Busy | Kept):
             known = yield from ask(ReadTask(answer.task_id, judged.now))
@@ -332,7 +341,7 @@ class ServerRole:
     def _submitted(self, task: TaskRole) -> Steps[Settled]:
         """What is answered at once, and run with nobody waiting."""
         placed = yield from self._place(task)
-        return Settled(task.standing(), None) if placed is None else placed
+        return Settled(task.standing(), None) if placed else (yield from self._resumed(task))
 
     def _record(self, judged: _Judged, name: str, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
         """A request as it may be accepted, to be run at once or submitted, and the first line of its log."""
@@ -344,14 +353,13 @@ class ServerRole:
         record = TaskRecord(job, status, self.worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
         return record, (TaskEvent(1, now, "status_change", status),)
 
-    def _place(self, task: TaskRole) -> Steps[Settled | None]:
-        """Has a task run with nobody waiting, or here where that can't be; answers what came of it then."""
+    def _place(self, task: TaskRole) -> Steps[bool]:
+        """Has a task run with nobody waiting; false where that can't be, and it has to run here."""
         placed = yield from ask(Background(self.resume(task.record)))
-        if placed == "nowhere":
-            return (yield from self._resumed(task))
         if placed == "full":
-            yield from task.release(begun=False)  # it waits in the store until a worker has room
-        return None
+            with suppress(TakenOver):  # it is over by now, or somebody else's
+                yield from task.release(begun=False)  # it waits in the store until a worker has room
+        return placed != "nowhere"
 
     def _repeated(self, answer: Accepted, judged: _Judged) -> Steps[Settled]:
         """What a request is answered that is not accepted."""
@@ -359,6 +367,8 @@ class ServerRole:
             return Settled(answer.reply, jsonrpc.failed(answer.reply))
         if isinstance(answer, Busy):
             record = yield from ask(ReadTask(answer.task_id, judged.now))
+            if record is not None and record.reply is not None:  # it has just ended
+                return Settled(record.reply, jsonrpc.failed(record.reply))
             if record is not None and (_prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
                 return Settled(self._task(record).standing(), None)
             raise StillRunning("the same request is running", facts={"retry_after": 1, "task_id": answer.task_id})
@@ -373,37 +383,51 @@ class ServerRole:
         """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
         job = task.record.job
         invoke = Invoke(job.name, job, self._seconds(job), task)
+        begun = True
+        self.live.add(job.task_id)
         try:
-            outcome = told(invoke, (yield invoke))
-            while patient and isinstance(outcome, Saturated):
-                yield from ask(Pause(_TURN_SECONDS))
-                yield from task.check()
+            try:
                 outcome = told(invoke, (yield invoke))
-        except TaskCancelled:
-            outcome = Cancelled()
-        except GeneratorExit:  # nobody is left to be asked; the lease ends at its time
-            raise
-        except BaseException:
-            # Cut off, perhaps by a server that shuts down: another worker takes over, or a retry is to run.
-            with suppress(AsapError):  # one that has it already
-                if self._durable:
-                    yield from task.release()
-                else:
-                    yield from task.settle(Overloaded("the server is shutting down"))
-            raise
-        if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
-            write, settled = ended
-            if told(write, (yield write)):
-                return settled
-        return (yield from task.settle(outcome))
+                while patient and isinstance(outcome, Saturated):
+                    begun = False
+                    yield from ask(Pause(_TURN_SECONDS))
+                    yield from task.check()
+                    begun = True
+                    outcome = told(invoke, (yield invoke))
+            except TaskCancelled:
+                outcome = Cancelled()
+            except GeneratorExit:  # nobody is left to be asked; the lease ends at its time
+                raise
+            except BaseException:
+                # Cut off, perhaps by a server that shuts down: another worker takes over, or a retry is to run.
+                with suppress(AsapError):  # one that has it already
+                    if self._durable:
+                        yield from task.release(begun=begun)
+                    else:
+                        yield from task.settle(Overloaded("the server is shutting down"))
+                raise
+            if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
+                write, settled = ended
+                with suppress(StateUnavailable):  # it is written at leisure
+                    if told(write, (yield write)):
+                        return settled
+            return (yield from task.settle(outcome))
+        finally:
+            self.live.discard(job.task_id)
 
     def resume(self, record: TaskRecord) -> Steps[None]:
         """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
-        task = self._task(record)
+        yield from self._told_alone(record, self._resumed(self._task(record)))
+
+    def _told_alone(self, record: TaskRecord, story: Steps[Settled]) -> Steps[None]:
+        """Tells a story that nobody waits for: who counts what fails hears of it."""
+        self.live.add(record.id)
         try:
-            yield from self._resumed(task)
+            yield from story
         except AsapError as error:
             yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
+        finally:
+            self.live.discard(record.id)
 
     def _resumed(self, task: TaskRole) -> Steps[Settled]:
         if task.record.status is _SUBMITTED:
@@ -417,15 +441,16 @@ class ServerRole:
 
         Safe is a run that never began, what has saved a snapshot to go on from, and a skill that says so.
         """
-        try:
-            yield from self._recovered(self._task(record))
-        except AsapError as error:
-            yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
+        yield from self._told_alone(record, self._recovered(self._task(record)))
 
     def _recovered(self, task: TaskRole) -> Steps[Settled]:
         record, job = task.record, task.record.job
         lost = record.runs - len(record.answers)
         safe = lost < 1 or record.snapshots or job.name in self._restartable
+        if record.restored is not None and not record.snapshots:
+            # What it was to go on from was never written down.
+            yield from task.begin()
+            return (yield from task.settle(HandlerInterrupted("the worker was lost that restored the task")))
         if record.status is _SUBMITTED or record.cancel is not None:
             return (yield from self._resumed(task))
         if job.payload.__class__ is TaskRequest and job.name in self._skills and safe and lost < self._limits.task_runs:
@@ -446,56 +471,87 @@ class ServerRole:
             answer = yield from ask(Accept(record, judged.nonce, (), now))
             if not isinstance(answer, Fresh):
                 return (yield from self._repeated(answer, judged))
-        answered: Answer | None = None
-        error: AsapError | None = None
+        self.live.add(task_id)
         try:
-            answered = yield from self._answered(judged)
-            id = task_id.removeprefix(TASK)
+            settled, goes_on = yield from self._answered(judged, job)
+        except GeneratorExit:  # nobody is left to be asked
+            raise
+        except BaseException:
+            if record is not None:  # cut off while it waits, as a cancel does: a retry is to ask again
+                cut = Overloaded("the server is shutting down")
+                yield from self._keep(record, Settled(jsonrpc.failure(cut), cut))
+            raise
+        finally:
+            self.live.discard(task_id)
+        kept = record is None or (yield from self._keep(record, settled))
+        if goes_on is not None and not (yield from self._place(self._task(goes_on))):
+            yield from self.resume(goes_on)
+        if not kept:
+            # Whoever took the request for lost has answered it: a retry is told that, and so is whoever asks now.
+            raise TakenOver("another worker has taken this request over")
+        return settled
+
+    def _answered(self, judged: _Judged, job: Job) -> Steps[tuple[Settled, TaskRecord | None]]:
+        """The answer, or why there is none; and the task that is to go on."""
+        payload = judged.payload
+        try:
+            if isinstance(payload, McpToolCall):
+                missing = McpToolResult(payload.request_id, False, error="no such tool")
+                answer = Answer(McpToolResult, encode(missing))
+            else:
+                question = Question(payload, judged.envelope, judged.caller, judged.now)
+                answer = yield from self._answering.answer(question)
             member = respond(
                 job,
-                answered.kind,
-                answered.payload,
-                id=id,
+                answer.kind,
+                answer.payload,
+                id=job.task_id.removeprefix(TASK),
                 at=judged.at,
                 agent=self._manifest.id,
-                extensions=answered.extensions,
+                extensions=answer.extensions,
             )
-        except AsapError as found:
-            error = found.under(_ENVELOPE)
-            member = jsonrpc.failure(error)
-        if record is not None:
-            if error is not None and error.retryable:
-                job = evolve(job, slot=None)
-            status = TaskStatus.FAILED if error else TaskStatus.COMPLETED
-            expires = now + self._limits.task_seconds
-            ended = evolve(record, job=job, status=status, version=2, expires=expires, reply=member)
-            yield from ask(Write(Change(ended)))
-        if answered is not None and answered.run is not None:
-            yield from self._place(self._task(answered.run))
-        return Settled(member, error)
+        except AsapError as error:
+            error.under(_ENVELOPE)
+            return Settled(jsonrpc.failure(error), error), None
+        return Settled(member, None), answer.run
 
-    def _answered(self, judged: _Judged) -> Steps[Answer]:
-        payload = judged.payload
-        if isinstance(payload, McpToolCall):
-            return Answer(McpToolResult, encode(McpToolResult(payload.request_id, False, error="no such tool")))
-        question = Question(payload, judged.envelope, judged.caller, judged.now)
-        return (yield from self._answering.answer(question))
+    def _keep(self, record: TaskRecord, settled: Settled) -> Steps[bool]:
+        """Keeps a built-in answer for a retry, or frees its key where another try may fare better.
 
-    def _start(self, question: Question, request: TaskRequest, data: JsonObject) -> Steps[TaskRecord]:
-        """A new task that goes on from what is known; raises `SkillNotFound` or `Overloaded`."""
+        Answers whether that is the answer: false where another worker has given one by now.
+        """
+        error = settled.error
+        job = evolve(record.job, slot=None) if error is not None and error.retryable else record.job
+        status = TaskStatus.FAILED if error else TaskStatus.COMPLETED
+        ended = evolve(
+            record,
+            job=job,
+            status=status,
+            version=record.version + 1,
+            expires=record.updated + self._limits.task_seconds,
+            reply=settled.member,
+        )
+        with suppress(StateUnavailable):  # what was done is done, and told
+            return (yield from ask(Write(Change(ended))))
+        return True
+
+    def _start(self, question: Question, request: TaskRequest, data: JsonObject, depth: int) -> Steps[TaskRecord]:
+        """A new task that goes on from what is known; raises `SkillNotFound`, `NestedTooDeep` or `Overloaded`."""
         if request.skill_id not in self._skills:
             raise SkillNotFound("no such skill", facts={"skill_id": request.skill_id[:64]})
         envelope, now, at = question.envelope, question.now, self._sources.clock.now()
-        depth = depth_of(envelope.extensions, most=self._limits.task_depth)
+        depth = max(depth, depth_of(envelope.extensions, most=self._limits.task_depth))
         task_id = TASK + self._sources.tokens.new_id(at)
         job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now)
         event = TaskEvent(1, now, "status_change", _SUBMITTED)
-        record = TaskRecord(job, _SUBMITTED, self.worker, now + self.lease, now, events=1)
+        # Until the snapshot is written it says which, so that nobody runs it without.
+        record = TaskRecord(job, _SUBMITTED, self.worker, now + self.lease, now, events=1, restored=1)
         if isinstance((yield from ask(Accept(record, None, (event,), now))), Refused):
             raise Overloaded("too many tasks are running", facts={"retry_after": 1})
         snapshot = StateSnapshot(f"snap_{self._sources.tokens.new_id(at)}", task_id, 1, data, at, checkpoint=True)
         known = evolve(record, version=2, snapshots=1)
-        yield from ask(Write(Change(known, (), snapshot)))
+        if not (yield from ask(Write(Change(known, (), snapshot)))):
+            raise TakenOver("another worker has taken this task over")
         return known
 
     def _task(self, record: TaskRecord) -> TaskRole:

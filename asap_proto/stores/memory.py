@@ -41,19 +41,21 @@ class _Kept:
         self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
-        self.size = _RECORD_BYTES + record.job.size
+        self.size = _RECORD_BYTES + record.job.size + _bytes_of(events)
 
 
 class MemoryState:
     """A `StateStore` in memory. When full the oldest finished task goes; while none is, new ones have to wait.
 
-    Nonces are never forgotten early: that would let their envelopes in again. A task whose lease is over was cut
-    off, and makes room for a retry of itself.
+    Nonces are never forgotten early: that would let their envelopes in again. A task whose worker's lease is over was
+    cut off, and makes room for a retry of itself. Nothing goes for a request that is then refused.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._limits = limits
         self._bytes = 0
+        #: What of that is held by tasks that are over, and may go.
+        self._done_bytes = 0
         self._due = 0.0
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
@@ -64,22 +66,29 @@ class MemoryState:
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
     ) -> Accepted:
-        slot = record.job.slot if record is not None else None
-        if slot is not None and (held := self._held(slot.caller, slot.key, now)) is not None:
-            known = held.job.slot
-            return look(held.id, held.reply, known=known.digest if known else b"", digest=slot.digest)
-        if record is not None:
-            if now >= self._due:
-                self._tidy(now)
-            if self._is_crowded(record.job.size) and not self._make_room(record.job.size):
-                return Refused("tasks full")
+        if record is None:
+            return _FRESH if nonce is None else self._claim(nonce, now) or _FRESH
+        if now >= self._due:
+            self._tidy(now)
+        slot, over = record.job.slot, None
+        if slot is not None and (over := self._slots.get((slot.caller, slot.key))) is not None:
+            held = (self._live.get(over) or self._done[over]).record
+            if _is_held(held, now):
+                known = held.job.slot
+                return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
+        kept = _Kept(record, events)
+        if self._is_crowded(kept.size) and not self._can_make_room(kept.size, over):
+            return Refused("tasks full")
         if nonce is not None and (refused := self._claim(nonce, now)) is not None:
             return refused
-        if record is not None:
-            kept = self._live[record.job.task_id] = _Kept(record, events)
-            self._bytes += kept.size
-            if slot is not None:
-                self._slots[slot.caller, slot.key] = record.job.task_id
+        if over is not None:
+            self._drop(over)
+        while self._is_crowded(kept.size):
+            self._drop(next(iter(self._done)))
+        self._live[record.job.task_id] = kept
+        self._bytes += kept.size
+        if slot is not None:
+            self._slots[slot.caller, slot.key] = record.job.task_id
         return _FRESH
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
@@ -105,6 +114,7 @@ class MemoryState:
         self._bytes += kept.size - before
         if is_final(record.status):
             self._done[task_id] = self._live.pop(task_id)
+            self._done_bytes += kept.size
         while self._bytes > self._limits.task_bytes and self._done:
             self._drop(next(iter(self._done)))
         return True
@@ -123,7 +133,7 @@ class MemoryState:
     def renew(self, owner: str, *, until: float) -> Mapping[str, int]:
         held = {}
         for id, kept in self._live.items():
-            if kept.record.owner == owner:
+            if kept.record.owner == owner and kept.record.status is not TaskStatus.INPUT_REQUIRED:
                 kept.record.lease = until  # type: ignore[misc]  # the record is ours
                 held[id] = kept.record.version
         return held
@@ -147,20 +157,8 @@ class MemoryState:
         gone = [id for id, kept in self._done.items() if now >= kept.record.expires][:most]
         for id in gone:
             self._drop(id)
+        self._forget_nonces(now, most)
         return len(gone)
-
-    def _held(self, caller: str, key: str, now: float) -> TaskRecord | None:
-        """Whose slot this is, if it is not over."""
-        id = self._slots.get((caller, key))
-        if id is None:
-            return None
-        kept = self._live.get(id)
-        if (kept is not None and now < kept.record.lease) or (kept is None and now < self._done[id].record.expires):
-            return (kept or self._done[id]).record
-        if kept is not None and kept.record.status is TaskStatus.INPUT_REQUIRED:
-            return kept.record
-        self._drop(id)
-        return None
 
     def _claim(self, claim: NonceClaim, now: float) -> Refused | None:
         key = (claim.sender, claim.nonce)
@@ -170,25 +168,29 @@ class MemoryState:
                 return Refused("repeated")
             del self._nonces[key]  # over, but not forgotten yet
         # Two for each that comes: the table shrinks as it ages, and no caller pays for the whole of it.
-        for _ in range(2):
-            oldest = next(iter(self._nonces), None)
-            if oldest is None or now < self._nonces[oldest]:
-                break
-            del self._nonces[oldest]
+        self._forget_nonces(now, 2)
         if len(self._nonces) >= self._limits.nonces:
             return Refused("nonces full")
         self._nonces[key] = claim.until
         return None
 
+    def _forget_nonces(self, now: float, most: int) -> None:
+        for _ in range(most):
+            oldest = next(iter(self._nonces), None)
+            if oldest is None or now < self._nonces[oldest]:
+                break
+            del self._nonces[oldest]
+
     def _is_crowded(self, size: int) -> bool:
-        limits, size = self._limits, _RECORD_BYTES + size
+        limits = self._limits
         return len(self._live) + len(self._done) >= limits.tasks or self._bytes + size > limits.task_bytes
 
-    def _make_room(self, size: int) -> bool:
-        """Drops the oldest finished tasks until there is room; answers whether there is."""
-        while self._done and self._is_crowded(size):
-            self._drop(next(iter(self._done)))
-        return not self._is_crowded(size)
+    def _can_make_room(self, size: int, over: str | None) -> bool:
+        """Whether there is room for so much once all that is over has gone, and the task `over` with it."""
+        count, held = len(self._live), self._bytes - self._done_bytes
+        if over is not None and (kept := self._live.get(over)) is not None:
+            count, held = count - 1, held - kept.size
+        return count < self._limits.tasks and held + size <= self._limits.task_bytes
 
     def _tidy(self, now: float) -> None:
         """Drops what has expired, the oldest first."""
@@ -197,19 +199,20 @@ class MemoryState:
         self._due = now + _TIDY_SECONDS
 
     def _drop(self, id: str) -> None:
-        kept = self._live.pop(id, None) or self._done.pop(id)
+        kept = self._live.pop(id, None)
+        if kept is None:
+            kept = self._done.pop(id)
+            self._done_bytes -= kept.size
         self._bytes -= kept.size
         if (slot := kept.record.job.slot) is not None:
-            self._slots.pop((slot.caller, slot.key), None)
+            del self._slots[slot.caller, slot.key]
 
     def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:
         kept.events += events
-        if len(kept.events) > self._limits.task_events:
-            del kept.events[: len(kept.events) - self._limits.task_events]
-        for event in events:
-            # What says no more than a status is part of what a record takes.
-            if event.data is not None:
-                kept.size += len(dump_event(event))
+        kept.size += _bytes_of(events)
+        if (many := len(kept.events) - self._limits.task_events) > 0:
+            kept.size -= _bytes_of(kept.events[:many])
+            del kept.events[:many]
 
     def _save(self, kept: _Kept, snapshot: StateSnapshot) -> None:
         if kept.snapshots is None:
@@ -220,6 +223,22 @@ class MemoryState:
         while len(kept.snapshots) > self._limits.task_snapshots:
             _, (_, dropped) = kept.snapshots.popitem(last=False)
             kept.size -= len(dropped)
+
+
+def _is_held(record: TaskRecord, now: float) -> bool:
+    """Whether a record still stands for its key: while it is kept, run, or waits for an answer or for a worker."""
+    if is_final(record.status):
+        return now < record.expires
+    return now < record.lease or not record.owner or record.status is TaskStatus.INPUT_REQUIRED
+
+
+def _bytes_of(events: Sequence[TaskEvent]) -> int:
+    size = 0
+    for event in events:
+        # What says no more than a status is part of what a record takes.
+        if event.data is not None:
+            size += len(dump_event(event))
+    return size
 
 
 def _owned(record: TaskRecord, owner: str, until: float) -> TaskRecord:

@@ -45,7 +45,8 @@ class StateStore(Protocol):
     ) -> Accepted:
         """Looks into the slot; where that is free claims the nonce; where that is new adds the record.
 
-        All in one step, so that of equal requests one is accepted. Without a record only the nonce is claimed.
+        All in one step, so that of equal requests one is accepted; nothing goes for one that is refused. Without a
+        record only the nonce is claimed.
         A slot is as old as its record: what has expired is as if it had never been.
         """
 

@@ -30,6 +30,7 @@ __all__ = [
     "failed",
     "failure",
     "is_notification",
+    "read_member",
     "request",
     "rpc_id",
     "split",
@@ -197,9 +198,15 @@ def failed(member: bytes) -> AsapError | None:
     """The error that a member written by `failure` tells of; nothing for a result."""
     if member.startswith(b'"result"'):
         return None
-    data = orjson.loads(b"{" + member + b"}")["error"]["data"]
+    data = read_member(member)["error"]["data"]
     # A handler may raise a kind of its own, which is in no catalogue of ours.
     return CATALOGUE.get(data["code"], HandlerFailed)(data["error"], path=data["path"])
+
+
+def read_member(member: bytes) -> dict[str, Any]:
+    """The object with the one member that `success` or `failure` wrote: as deep as the encoder writes."""
+    value: dict[str, Any] = orjson.loads(b"{" + member + b"}")
+    return value
 
 
 def answer(member: bytes, id: RpcId) -> bytes:

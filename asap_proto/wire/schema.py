@@ -1,4 +1,7 @@
-"""JSON Schema (draft 2020-12) of every public noun, derived from the same shapes as the decoder."""
+"""JSON Schema (draft 2020-12) of every public noun, derived from the same shapes as the decoder.
+
+And of what we read and write in an envelope's ``extensions``, where the protocol leaves room.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import model
+from ..limits import ID_LENGTH, NONCE_LENGTH, TASK_DEPTH
 from ..model import PARTS, PAYLOADS
 from ..model._value import Value
 from .shapes import Shape, known_names, shapes, tag_of
 
-__all__ = ["SCHEMAS", "schema_of"]
+__all__ = ["EXTENSIONS", "SCHEMAS", "extensions_schema", "schema_of"]
+
+_HEAD = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 _TYPES: Mapping[str, dict[str, Any]] = {
     "text": {"type": "string"},
@@ -43,12 +49,70 @@ SCHEMAS: Mapping[str, type[Value]] = {
     )
 }
 
+#: What an envelope's extensions may hold, each with what it means and its schema, or the noun that it is.
+EXTENSIONS: Mapping[str, tuple[str, dict[str, Any] | type[Value]]] = {
+    "nonce": (
+        "In any request: a text that is new with each try, and claimed once for each sender.",
+        {"type": "string", "maxLength": NONCE_LENGTH, "pattern": r"\S"},
+    ),
+    "task_depth": (
+        "In a task request, and in a restore: how many tasks are above it; nothing stands for 0.",
+        {"type": "integer", "minimum": 0, "maximum": TASK_DEPTH},
+    ),
+    "prefer": (
+        "In a task request: to be answered at once, while the task runs (RFC 7240). Anything else is passed over.",
+        {"const": "respond-async"},
+    ),
+    "input": ("In a message: what the task is told, beside the ids of its parts.", {"type": "object"}),
+    "parent_task_id": (
+        "In news of a subtask (an update, an artifact's notice, a response): the receiver's task that it is a part of.",
+        {"type": "string", "maxLength": ID_LENGTH},
+    ),
+    "task": ("In the reply to a query, a cancel, a message or a restore: the task as it stands.", model.Task),
+    "snapshot": (
+        "In the reply to a query: the newest, or that of the version asked for. In a restore: another agent's.",
+        model.StateSnapshot,
+    ),
+    "request": ("Beside a snapshot: what its task was asked.", model.TaskRequest),
+    "input_request": (
+        "In the reply to a query: what the task waits to be told.",
+        {"type": "object", "properties": {"question": {"type": "string"}}},
+    ),
+    "error": (
+        "In the reply to a query, and in the last event of a stream: why the task has failed, as its request was told.",
+        {
+            "type": "object",
+            "properties": {
+                "code": {"type": "integer"},
+                "message": {"type": "string"},
+                "data": {"type": "object", "properties": {"code": {"type": "string"}}},
+            },
+            "required": ["code", "message"],
+        },
+    ),
+}
+
+
+def extensions_schema() -> dict[str, Any]:
+    """The schema of an envelope's extensions: any member may be there or not, and others beside them."""
+    defs: dict[str, Any] = {}
+    properties = {}
+    for name, (about, what) in EXTENSIONS.items():
+        schema = what
+        if isinstance(schema, type):
+            defs[schema.__name__] = _noun(schema, defs)
+            schema = {"$ref": f"#/$defs/{schema.__name__}"}
+        properties[name] = {"description": about} | schema
+    about = "What travels beside the fields of the protocol."
+    head = _HEAD | {"title": "Extensions", "description": about}
+    return head | {"type": "object", "properties": properties, "$defs": defs}
+
 
 def schema_of(cls: type[Value]) -> dict[str, Any]:
     """The schema of one noun, complete in itself: the nouns it holds stand in ``$defs``."""
     defs: dict[str, Any] = {}
     schema = _noun(cls, defs)
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": cls.__name__}
+    head = _HEAD | {"title": cls.__name__}
     return head | schema | ({"$defs": defs} if defs else {})
 
 

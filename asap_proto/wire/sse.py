@@ -14,10 +14,13 @@ ALIVE = b":\n\n"
 
 _line_end = re.compile(rb"\r\n|\n|\r")
 
+#: Bytes that stand before the data of a line, at most: a byte-order mark, and the name of the field.
+_BEFORE = len(b"\xef\xbb\xbfdata: ")
+
 
 @plain
 class Event:
-    """One event: its data, and its id where it has one."""
+    """One event: its data, and the id that the stream told of last, if any."""
 
     data: bytes
     id: str | None
@@ -33,7 +36,9 @@ class EventReader:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._held = 0
+        self._half = False
         self._data: list[bytes] = []
         self._size = 0
         self._id: str | None = None
@@ -41,16 +46,24 @@ class EventReader:
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes; raises `MalformedReply` for one that is too long."""
-        text = self._rest + piece
-        # A carriage return at the very end may be the first half of a line end.
-        held = b"\r" if text.endswith(b"\r") else b""
-        *lines, self._rest = _line_end.split(text[: len(text) - len(held)])
-        self._rest += held
-        if self._size + len(self._rest) > self._most:
-            raise MalformedReply(f"an event has more than {self._most} bytes")
-        return [event for line in lines if (event := self._line(line))]
+        if not piece:
+            return []
+        if self._half:
+            piece = piece.removeprefix(b"\n")  # the other half of a line end
+        self._half = piece.endswith(b"\r")
+        # What is held is not looked at again: a long line in many pieces takes no longer than in one.
+        *lines, rest = _line_end.split(piece)
+        if lines:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._held = [], 0
+        events = [event for line in lines if (event := self._line(line))]
+        self._rest.append(rest)
+        self._held += len(rest)
+        self._bound(self._held)
+        return events
 
     def _line(self, line: bytes) -> Event | None:
+        self._bound(len(line))
         if self._first:
             line, self._first = line.removeprefix(b"\xef\xbb\xbf"), False
         if not line:
@@ -59,10 +72,14 @@ class EventReader:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._size += len(value)
-            if self._size > self._most:
-                raise MalformedReply(f"an event has more than {self._most} bytes")
+            self._size += len(value) + bool(self._data)
             self._data.append(value)
+            self._bound(0)
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         return None
+
+    def _bound(self, unread: int) -> None:
+        """Raises `MalformedReply` where the data, with that of a line of `unread` bytes, is too much."""
+        if self._size + max(0, unread - _BEFORE) > self._most:
+            raise MalformedReply(f"an event has more than {self._most} bytes")

@@ -20,6 +20,7 @@ from asap_proto.roles import (
     ClientRole,
     Deliver,
     Emit,
+    Failed,
     Forget,
     Handled,
     InputNeeded,
@@ -44,6 +45,7 @@ from asap_proto.roles import (
     ServerState,
     Spend,
     Steps,
+    StoreCommand,
     Suspended,
     TakeOver,
     TaskCancelled,
@@ -56,11 +58,14 @@ from asap_proto.roles import (
 )
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Allowed, parse_quota
+from asap_proto.sources import Sources
 from asap_proto.stores import MemoryQuotas, MemoryState
 
 from .nouns import ME, echo_manifest
-from .sources import FixedClock, fixed_sources
+from .sources import CountingTokens, FixedClock, fixed_sources
+from .stories import asks
 
+C = TypeVar("C")
 R = TypeVar("R")
 
 Skill = Callable[[Job], Any] | Callable[[Job, TaskRole], Steps[Any]]
@@ -82,8 +87,9 @@ class Link:
     - ``heard twice``: the network delivers the request twice, the client gets the second answer
     - ``broken``: the server answers, the connection breaks before the client has it
 
-    `skills` are called with the `Job`, a generator with its `TaskRole` too, whose stories it yields from; one may also return or raise what a front would tell of it
-    (`TimedOut`, `Saturated`). The clock moves when a story pauses, and for nothing else.
+    `skills` are called with the `Job`, a generator with its `TaskRole` too, whose stories it yields from; one may also
+    return what a front would tell of it (`TimedOut`, `Saturated`). The clock moves when a story pauses, and for nothing
+    else. Where a test is to come in between, `reach` performs a story up to a command, and `run` goes on from there.
     """
 
     def __init__(
@@ -92,6 +98,7 @@ class Link:
         server: ServerRole,
         *,
         clock: FixedClock,
+        tokens: CountingTokens,
         weather: Iterable[str] = (),
         skills: Mapping[str, Skill] | None = None,
         callers: Mapping[str, Identity] | None = None,
@@ -101,13 +108,14 @@ class Link:
         self.client = client
         self.server = server
         self.clock = clock
+        self.tokens = tokens
         self.weather = deque(weather)
         self.skills = dict(skills or {"echo": echo})
         self.callers = dict(callers or {})
         self.state = MemoryState(limits)
         self.quotas = MemoryQuotas(parse_quota(quota), limits) if quota else None
         self.ran: list[Job] = []
-        self.events: list[Handled] = []
+        self.events: list[Handled | Failed] = []
         self.sent: list[HttpRequest] = []
         self.commands = 0
         #: What a stream's story emitted, and the client's delivered.
@@ -116,11 +124,14 @@ class Link:
         #: Stories that nobody waits for, until `rest` tells them.
         self.background: deque[Steps[Any]] = deque()
         self.background_most = 100
+        #: Where nobody could run them, they run where they are asked for.
+        self.has_background = True
+        #: The tasks whose handlers run, as these see them.
+        self.running: dict[str, TaskRole] = {}
         self.pieces: deque[bytes | TransportFailure] = deque()
 
-    def run(self, steps: Steps[R]) -> R:
-        """What the story returns, with all that it asks performed."""
-        answer = None
+    def run(self, steps: Steps[R], answer: Any = None) -> R:
+        """What the story returns, told `answer` first, with all that it asks performed."""
         while True:
             try:
                 command = steps.send(answer)
@@ -129,11 +140,17 @@ class Link:
             self.commands += 1
             answer = self.perform(command)
 
-    def post(self, document: Any, **headers: str) -> HttpResponse:
-        """The server's whole answer to a JSON value, or to bytes as they are."""
+    def reach(self, steps: Steps[Any], kind: type[C], answer: Any = None) -> C:
+        """The first command of this class that the story asks, not performed yet; all before it is."""
+        while not isinstance(command := asks(steps, answer), kind):
+            answer = self.perform(command)
+        return command
+
+    def post(self, document: Any, *, path: str = "/asap", **headers: str) -> HttpResponse:
+        """The server's whole answer to a JSON value, or to bytes as they are; of a stream, its head."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.serve(RequestHead("POST", "/asap", named, "192.0.2.1"), body)
+        return self.serve(RequestHead("POST", path, named, "192.0.2.1"), body)
 
     def get(self, path: str, *, method: str = "GET", **headers: str) -> HttpResponse:
         """The server's answer to a request without a body."""
@@ -146,20 +163,59 @@ class Link:
             return admitted
         if not admitted.streams:
             return self.run(self.server.receive(admitted, body))
+        self.emitted.clear()
         whole = self.run(self.server.stream(admitted, body))
         return self.emitted[0] if whole is None else whole  # type: ignore[return-value]
 
     def perform(self, command: AnyCommand) -> Any:
         """The answer to one command."""
         match command:
-            case Transmit():
-                return self._transmit(command.request)
+            case Transmit() | OpenStream() | ReadStream() | Deliver():
+                return self._as_client(command)
+            case Accept() | ReadTask() | Write() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
+                return self._remember(command)
             case Pause():
                 return self.clock.move(command.seconds)
             case Authenticate():
                 return self.callers.get(command.authorization)
             case Spend():
                 return self.quotas.spend(command.caller, command.cost, now=command.now) if self.quotas else Allowed()
+            case Background():
+                return self._background(command)
+            case Interrupt():
+                return self._interrupt(command)
+            case Watch():
+                return self._watch(command)
+            case Emit():
+                return self.emitted.append(command.part)
+            case Invoke():
+                return self._invoke(command)
+            case Together():
+                return tuple(self._outcome(story) for story in command.stories)
+            case Observe():
+                return self.events.append(command.event)
+            case ReadMetrics():
+                return HttpResponse(200, {"content-type": "text/plain; version=0.0.4"}, b"asap_up 1\n")
+            case ReadState():
+                return ServerState(ready=True, started=1000.0, active=0)
+            case _:
+                assert_never(command)
+
+    def _as_client(self, command: Transmit | OpenStream | ReadStream | Deliver) -> Any:
+        match command:
+            case Transmit():
+                return self._transmit(command.request)
+            case OpenStream():
+                return self._open(command)
+            case ReadStream():
+                return self.pieces.popleft() if self.pieces else None
+            case Deliver():
+                return self.delivered.append(command.envelope)
+            case _:
+                assert_never(command)
+
+    def _remember(self, command: StoreCommand) -> Any:
+        match command:
             case Accept():
                 return self.state.accept(command.record, command.nonce, command.events, now=command.now)
             case ReadTask():
@@ -176,30 +232,6 @@ class Link:
                 return self.state.take_over(command.owner, now=command.now, until=command.until, most=command.most)
             case Forget():
                 return self.state.forget(now=command.now)
-            case Background():
-                return self._background(command)
-            case Interrupt():
-                return False  # here a handler has ended before anybody else is heard
-            case Watch():
-                return self._watch(command)
-            case Emit():
-                return self.emitted.append(command.part)
-            case OpenStream():
-                return self._open(command)
-            case ReadStream():
-                return self.pieces.popleft() if self.pieces else None
-            case Deliver():
-                return self.delivered.append(command.envelope)
-            case Invoke():
-                return self._invoke(command)
-            case Together():
-                return tuple(self._outcome(story) for story in command.stories)
-            case Observe():
-                return self.events.append(command.event)
-            case ReadMetrics():
-                return HttpResponse(200, {"content-type": "text/plain; version=0.0.4"}, b"asap_up 1\n")
-            case ReadState():
-                return ServerState(ready=True, started=1000.0, active=0)
             case _:
                 assert_never(command)
 
@@ -223,7 +255,15 @@ class Link:
         while self.background:
             self.run(self.background.popleft())
 
+    def _interrupt(self, command: Interrupt) -> bool:
+        """The handler is told by whatever it asks next: nothing here can cut it off."""
+        if (role := self.running.get(command.task_id)) is not None:
+            role.interrupted = True
+        return role is not None
+
     def _background(self, command: Background) -> str:
+        if not self.has_background:
+            return "nowhere"
         if len(self.background) >= self.background_most:
             return "full"
         self.background.append(command.story)
@@ -249,18 +289,18 @@ class Link:
 
     def _invoke(self, command: Invoke) -> Outcome:
         self.ran.append(command.job)
-        skill = self.skills[command.name]
+        skill: Any = self.skills[command.name]
+        self.running[command.job.task_id] = command.task
         try:
-            if isgeneratorfunction(skill):
-                value = self.run(skill(command.job, command.task))
-            else:
-                value = skill(command.job)
+            value = self.run(skill(command.job, command.task)) if isgeneratorfunction(skill) else skill(command.job)
         except InputNeeded as asked:
             return Suspended(asked.question)
         except TaskCancelled:
             return Cancelled()
         except Exception as error:
             return Raised(error)
+        finally:
+            del self.running[command.job.task_id]
         return value if isinstance(value, TimedOut | Saturated | Cancelled | Suspended) else Returned(value)
 
     def _outcome(self, story: Steps[Any]) -> Any:
@@ -276,16 +316,24 @@ def link(
     server: Mapping[str, Any] | None = None,
     limits: Limits = Limits(),  # noqa: B008  (frozen)
     manifest: Any = None,
+    beside: Link | None = None,
     **options: Any,
 ) -> Link:
-    """A coordinator wired to an echo agent; `client` and `server` are options of the two roles."""
-    clock = FixedClock()
+    """A coordinator wired to an echo agent; `client` and `server` are options of the two roles.
+
+    `beside` is another worker of the same agent: they share their store, and what time it is.
+    """
+    clock = beside.clock if beside else FixedClock()
+    tokens = beside.tokens if beside else CountingTokens()
     ours = ClientRole(ME, fixed_sources(clock), limits=limits, **(client or {}))
     theirs = ServerRole(
         manifest or echo_manifest(),
-        fixed_sources(clock),
+        Sources(clock, tokens),
         limits=limits,
         quota=bool(options.get("quota")),
         **(server or {}),
     )
-    return Link(ours, theirs, clock=clock, limits=limits, **options)
+    made = Link(ours, theirs, clock=clock, tokens=tokens, limits=limits, **options)
+    if beside:
+        made.state = beside.state
+    return made

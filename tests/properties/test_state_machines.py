@@ -21,6 +21,7 @@ from asap_proto.stores import (
     MemoryQuotas,
     MemoryState,
     NonceClaim,
+    Refused,
     Slot,
     TaskEvent,
     TaskRecord,
@@ -128,20 +129,26 @@ class TasksMachine(Timed):
         self.logs = {}
         self.nonces = {}
 
-    def record(self, slot):
+    def record(self, slot, size):
         self.count += 1
-        job = Job(REQUEST.payload, REQUEST, f"task_{self.count:04d}", 0, None, "echo", slot, self.now, size=1)
+        job = Job(REQUEST.payload, REQUEST, f"task_{self.count:04d}", 0, None, "echo", slot, self.now, size)
         return TaskRecord(job, TaskStatus.WORKING, "w1", self.now + 60, self.now, events=1)
 
     def is_held(self, record):
         """Whether its key still stands for it."""
         if record.id in self.live:
-            return self.now < record.lease or record.status is TaskStatus.INPUT_REQUIRED
+            return self.now < record.lease or not record.owner or record.status is TaskStatus.INPUT_REQUIRED
         return self.now < record.expires
 
-    @rule(key=st.none() | FEW, digest=st.sampled_from([b"1", b"2"]), nonce=st.none() | FEW)
-    def accept(self, key, digest, nonce):
-        record = self.record(Slot("s", key, digest) if key else None)
+    @rule(
+        key=st.none() | FEW,
+        digest=st.sampled_from([b"1", b"2"]),
+        nonce=st.none() | FEW,
+        size=st.sampled_from([1, 40, 2000]),
+    )
+    def accept(self, key, digest, nonce, size):
+        record = self.record(Slot("s", key, digest) if key else None, size)
+        before = self.store.tasks()
         claim = NonceClaim("s", nonce, self.now + 60) if nonce else None
         event = TaskEvent(1, self.now, "status_change", TaskStatus.WORKING)
         answer = self.store.accept(record, claim, (event,), now=self.now)
@@ -149,10 +156,10 @@ class TasksMachine(Timed):
         known = known and (self.live.get(known) or self.done.get(known))
         held = known if known and self.is_held(known) else None
         seen = nonce in self.nonces and self.now < self.nonces[nonce]
-        if known and not held:
-            # Its worker was cut off: it made room for its retry, whatever became of that.
-            self.live.pop(known.id, None)
         if isinstance(answer, Fresh):
+            if known and not held:
+                # Its worker was cut off: it made room for its retry.
+                self.live.pop(known.id, None)
             # A finished task may have been forgotten for want of room; one that runs never is.
             assert held is None or held.id in self.done
             assert not seen
@@ -173,16 +180,27 @@ class TasksMachine(Timed):
             assert seen
         elif answer.why == "nonces full":
             assert not seen
-            # Two are forgotten at each claim: some that are over may still stand there.
+            # Few are forgotten at each claim: some that are over may still stand there.
             assert len(self.store._nonces) == self.LIMITS.nonces
         else:
             assert answer.why == "tasks full"
-            assert not self.store._done
-            assert len(self.live) == self.LIMITS.tasks or self.store._bytes + 2049 > self.LIMITS.task_bytes
+            left = [kept for id, kept in self.store._live.items() if held or not known or id != known.id]
+            room = self.LIMITS.task_bytes - sum(kept.size for kept in left)
+            assert len(left) == self.LIMITS.tasks or 2048 + size > room
+        if isinstance(answer, Refused):
+            # Nothing went for it but what has expired.
+            gone = {one.id for one in before} - {one.id for one in self.store.tasks()}
+            assert all(self.now >= self.done[id].expires for id in gone)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), status=st.sampled_from(TaskStatus), stale=st.booleans(), free=st.booleans())
-    def write(self, data, status, stale, free):
+    @rule(
+        data=st.data(),
+        status=st.sampled_from(TaskStatus),
+        owner=st.sampled_from(["w1", ""]),
+        stale=st.booleans(),
+        free=st.booleans(),
+    )
+    def write(self, data, status, owner, stale, free):
         id = data.draw(st.sampled_from(sorted(self.live)))
         record = self.live[id]
         final = is_final(status)
@@ -191,6 +209,7 @@ class TasksMachine(Timed):
             record,
             job=job,
             status=status,
+            owner=owner,
             version=record.version + (0 if stale else 1),
             events=record.events + 1,
             snapshots=record.snapshots + 1,
@@ -221,7 +240,11 @@ class TasksMachine(Timed):
     @rule(owner=st.sampled_from(["w1", "w2"]))
     def renew(self, owner):
         held = self.store.renew(owner, until=self.now + 60)
-        assert held == {id: record.version for id, record in self.live.items() if record.owner == owner}
+        assert held == {
+            id: record.version
+            for id, record in self.live.items()
+            if record.owner == owner and record.status is not TaskStatus.INPUT_REQUIRED
+        }
         for id in held:
             self.live[id] = evolve(self.live[id], lease=self.now + 60)
 
@@ -272,6 +295,7 @@ class TasksMachine(Timed):
         assert len(store._nonces) <= self.LIMITS.nonces
         kept = [*store._live.values(), *store._done.values()]
         assert store._bytes == sum(one.size for one in kept)
+        assert store._done_bytes == sum(one.size for one in store._done.values())
         # What runs may grow beyond the bound; it is what is over that has to go then.
         assert store._bytes <= self.LIMITS.task_bytes or not store._done
         slots = {one.record.job.slot for one in kept} - {None}

@@ -9,7 +9,17 @@ from asap_proto.errors import Unauthenticated
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme
-from asap_proto.roles import Admitted, Authenticate, Observe, ReadMetrics, ReadState, ServerRole, ServerState, Spend
+from asap_proto.roles import (
+    Admitted,
+    Authenticate,
+    Observe,
+    ReadMetrics,
+    ReadState,
+    ServerRole,
+    ServerState,
+    Spend,
+    Together,
+)
 from asap_proto.roles.admission import refusal
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Allowed, RetryAfter
@@ -186,6 +196,60 @@ def test_quotas():
     assert json.loads(response.body)["error"]["code"] == 429
     assert data_of(response)["details"] == {"retry_after": 2, "limit": "10/second"}
     assert refused(role(quota=True).admit(head()), RetryAfter(0.0, "x", 1)).headers["retry-after"] == "1"
+
+
+def batch_of(items, *answers):
+    """The story of a batch that was let in, told what the quota says."""
+    body = b"[" + b",".join([b"5"] * items) + b"]"
+    steps = role(quota=True).receive(Admitted("identity", 99, None, "192.0.2.1", {}), body)
+    command = asks(steps)
+    for answer in answers:
+        command = asks(steps, answer)
+    return steps, command
+
+
+@pytest.mark.proves("quota.batch")
+def test_each_item_of_a_batch_is_paid():
+    """The first was paid with the request; a batch of one costs nothing more."""
+    steps, command = batch_of(3)
+    assert command == Spend("192.0.2.1", 2, 1000.0)
+    assert isinstance(asks(steps, Allowed()), Together)
+    assert isinstance(batch_of(1)[1], Together)
+
+
+@pytest.mark.proves("quota.batch")
+def test_a_batch_that_can_not_be_paid_now():
+    """Is told when to come back; one that never can be, that it is too large."""
+    steps, command = batch_of(3, RetryAfter(1.5, "3/minute", 3))
+    assert command.event.code == "asap:transport/rate_limited"
+    response = finish(steps)
+    assert (response.status, response.headers["retry-after"]) == (429, "2")
+    steps, command = batch_of(4, RetryAfter(1.5, "3/minute", 3))
+    assert command.event.code == "asap:protocol/batch_too_large"
+    assert data_of(finish(steps))["details"] == {"items": 4, "most": 3}
+
+
+@pytest.mark.proves("http.routes")
+def test_streams_have_a_path_of_their_own():
+    """It is posted to, and guarded like the endpoint."""
+    admitted = told(role().admit(head("/asap/stream")))
+    assert (admitted.streams, admitted.seen) == (True, 0)
+    assert told(role().admit(head())).streams is False
+    response = refused(role().admit(head("/asap/stream", "GET")))
+    assert (response.status, response.headers["allow"]) == (405, "POST")
+    response = refused(role(auth=("bearer",)).admit(head("/asap/stream")))
+    assert data_of(response)["code"] == "asap:auth/unauthenticated"
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [("0", 0), ("17", 17), ("9" * 18, 10**18 - 1), ("9" * 500, 10**18 - 1)]
+    + [(odd, 0) for odd in ("", "-1", "1e3", "²", "٣")],
+)
+def test_the_event_that_was_seen_last(value, seen):
+    """A number, as every event of ours has one; what is none counts for nothing, and none is too long to be read."""
+    assert told(role().admit(head("/asap/stream", last_event_id=value))).seen == seen
+    assert told(role().admit(head("/asap", last_event_id=value))).seen == 0
 
 
 @pytest.mark.proves("auth.open-paths", "manifest.document", "manifest.caching")

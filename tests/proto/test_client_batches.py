@@ -112,7 +112,11 @@ def test_a_batch_over_a_link():
             [letter(id="a"), letter(id="b"), letter(id="c", payload=TaskCancel("t"), payload_type="task.cancel")]
         )
     )
-    assert [getattr(reply, "correlation_id", reply.__class__.__name__) for reply in replies] == ["a", "b", "NoHandler"]
+    assert [getattr(reply, "correlation_id", reply.__class__.__name__) for reply in replies] == [
+        "a",
+        "b",
+        "TaskNotFound",
+    ]
     assert wire.run(wire.client.discover()) == echo_manifest()
 
 

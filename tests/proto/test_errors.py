@@ -35,14 +35,16 @@ def test_every_row_is_complete(code, row):
 
 
 def test_only_what_may_pass_is_retryable():
-    """Whatever is retried when the same request may succeed later is a limit or a peer that is away."""
+    """Whatever may succeed later was refused by a limit, or by a peer, or a part of it, that was away."""
     assert {row.__name__ for row in CATALOGUE.values() if row.kind.retryable} == {
         "CircuitOpen",
         "Overloaded",
         "PeerTimedOut",
         "PeerUnreachable",
         "RateLimited",
+        "StateUnavailable",
         "StillRunning",
+        "TakenOver",
     }
 
 

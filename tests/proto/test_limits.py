@@ -10,17 +10,32 @@ from asap_proto import limits
 from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
-from asap_proto.model import Conversation, Envelope, Task, TaskStatus, agent_urn
-from asap_proto.roles import Admitted, ClientRole
+from asap_proto.model import Conversation, Envelope, Task, TaskStatus, TextPart, agent_urn
+from asap_proto.roles import Admitted, ClientRole, TaskRole, Watch
 from asap_proto.rules.freshness import check_fresh, nonce_of
 from asap_proto.rules.nesting import check_depth
 from asap_proto.rules.quota import Allowed, parse_quota
-from asap_proto.rules.slot import Busy, Kept
-from asap_proto.stores import MemoryNonces, MemoryQuotas, MemorySlots
+from asap_proto.rules.slot import Fresh
+from asap_proto.stores import MemoryQuotas, MemoryState, NonceClaim
 from asap_proto.wire import jsonrpc
-from asap_proto.wire.json import load
+from asap_proto.wire.json import dump, load
 from asap_proto.wire.manifests import dump_manifest
-from asap_testkit import ME, NOW, FixedClock, asks, echo_manifest, fixed_sources, letter, link, request_frame
+from asap_proto.wire.nouns import encode
+from asap_testkit import (
+    ME,
+    NOW,
+    PEER,
+    FixedClock,
+    asks,
+    echo_manifest,
+    finish,
+    fixed_sources,
+    letter,
+    link,
+    request_frame,
+)
+from asap_testkit.receiving import accepts, ask, hold, invokes, payload_of, receive, role, writes
+from asap_testkit.records import T, changed, event_of, job_of, record_of, snapshot_of
 
 L = Limits()
 
@@ -143,30 +158,161 @@ def nonce_seconds(n):
 
 
 def nonces_held(n):
-    store = MemoryNonces(L)
-    return all(store.claim("a", str(i), now=0.0, until=1.0) == "claimed" for i in range(n))
+    store = MemoryState(L)
+    return all(store.accept(None, NonceClaim("a", str(i), 1.0), (), now=0.0) == Fresh() for i in range(n))
 
 
-def slot_seconds(n):
+def task_seconds(n):
     wire = link()
     frame = request_frame(key="k")
     del frame["params"]["envelope"]["timestamp"]
-    wire.post(frame)
+    task_id = payload_of(wire.post(frame))["task_id"]
     wire.clock.move(n)
+    known = "task" in (ask(wire, "state.query", {"task_id": task_id}, timestamp=None).get("extensions") or {})
     wire.post(frame)
-    return len(wire.ran) == 1
+    assert known == (len(wire.ran) == 1)
+    return known
 
 
-def slots(n):
-    store = MemorySlots(L)
-    return all(store.open(("a", str(i)), b"", now=0.0, until=1.0) != Busy() for i in range(n))
+def tasks(n):
+    store = MemoryState(L)
+    return all(store.accept(record_of(job_of(str(i), None)), None, (), now=T) == Fresh() for i in range(n))
 
 
-def slot_bytes(n):
-    store = MemorySlots(L)
-    store.open(("a", "k"), b"", now=0.0, until=1.0)
-    store.keep(("a", "k"), bytes(n), until=1.0)
-    return isinstance(store.open(("a", "k"), b"", now=0.0, until=1.0), Kept)
+def task_bytes(n):
+    return MemoryState(L).accept(record_of(job_of(size=n - 2048)), None, (), now=T) == Fresh()
+
+
+def task_events(n):
+    store, record = MemoryState(L), record_of()
+    store.accept(record, None, (), now=T)
+    store.write(changed(record, *(event_of(number) for number in range(1, n + 1))))
+    return store.events("task_1", after=0, most=1)[0].number == 1
+
+
+def sized(made, n):
+    """What `made` makes of a text, of exactly so many bytes."""
+    return made("x" * (n - len(dump(made("")))))
+
+
+def may_ask(call):
+    """Whether a handler may do this: what is refused is refused before anything is written."""
+    return is_legal(lambda: asks(call(TaskRole(record_of(question={}, answers=({},)), PEER, fixed_sources(), L))))
+
+
+def event_bytes(n):
+    words = sized(lambda text: {"percent": 1, "message": text}, n)["message"]
+    made = may_ask(lambda task: task.progress(1, words))
+    question = sized(lambda text: {"question": text}, n)
+    task = TaskRole(record_of(answers=({},)), PEER, fixed_sources(), L)
+    assert is_legal(finish, task.need_input(question)) == made
+
+    def artifact(name):
+        task = TaskRole(record_of(), PEER, fixed_sources(), Limits(event_bytes=2 * n))
+        return asks(task.artifact(name, [TextPart("x")])).change.events[0].data
+
+    name = sized(artifact, n)["artifact"]["name"]
+    assert may_ask(lambda task: task.artifact(name, [TextPart("x")])) == made
+    assert is_told(n) == made
+    assert is_news(n) == made
+    return made
+
+
+def is_told(n):
+    """Whether a task that waits may be told so much."""
+    wire = link(skills={"echo": lambda job, task: (yield from task.need_input({}))})
+    wire.post(request_frame())
+    (record,) = wire.state.tasks()
+    payload = {"task_id": record.id, "message_id": "m", "sender": ME, "role": "user", "parts": []}
+    kept = {name: value for name, value in payload.items() if name != "task_id"}
+    message = sized(lambda text: {**kept, "input": {"x": text}}, n)
+    return "payload" in ask(wire, "message.send", payload, extensions={"input": message["input"]})
+
+
+def is_news(n):
+    """Whether a subtask may say so much."""
+    wire = link(skills={"echo": lambda job, task: (yield from task.need_input({}))})
+    wire.post(request_frame())
+    (record,) = wire.state.tasks()
+    news = sized(
+        lambda text: {
+            "payload_type": "artifact.notify",
+            "payload": {"artifact_id": "a", "task_id": "sub", "name": text},
+            "sender": ME,
+        },
+        n,
+    )
+    return "payload" in ask(wire, "artifact.notify", news["payload"], extensions={"parent_task_id": record.id})
+
+
+def task_snapshots(n):
+    store, record = MemoryState(L), record_of()
+    store.accept(record, None, (), now=T)
+    for version in range(1, n + 1):
+        change = changed(record, snapshot=snapshot_of(version))
+        assert store.write(change)
+        record = change.record
+    return store.snapshot("task_1", 1) is not None
+
+
+def snapshot_bytes(n):
+    data = sized(lambda text: {"x": text}, n)
+    made = may_ask(lambda task: task.save(data))
+    brought = encode(snapshot_of(1, data))
+    extensions = {"snapshot": {**brought, "created_at": NOW.isoformat()}, "request": encode(letter().payload)}
+    restore = {"task_id": "task_1", "snapshot_id": "snap_1"}
+    assert ("payload" in ask(link(), "state.restore", restore, extensions=extensions)) == made
+    return made
+
+
+def task_messages(n):
+    def work(job, task):
+        for number in range(n):
+            yield from task.need_input({"number": number})
+
+    wire = link(skills={"echo": work})
+    wire.post(request_frame())
+    (record,) = wire.state.tasks()
+    answer = None
+    for number in range(n):
+        message = {"task_id": record.id, "message_id": str(number), "sender": ME, "role": "user", "parts": []}
+        answer = ask(wire, "message.send", message)
+        wire.rest()
+    return "payload" in answer
+
+
+def task_runs(n):
+    recovered = role(restartable=("echo",)).recover(record_of(owner="worker", runs=n - 1))
+    return writes(recovered).record.status is TaskStatus.WORKING
+
+
+def lease_seconds(n):
+    accept = accepts(receive(request_frame(), server=role(durable=True)))
+    return round(accept.record.lease - accept.now, 3) > n
+
+
+def streamed(**options):
+    """How long a stream waits at a time for what its task does."""
+    wire = link(server=options)
+    body = json.dumps(request_frame()).encode()
+    return wire.reach(wire.server.stream(Admitted("identity", 1, None, "", {}, True), body), Watch).seconds
+
+
+def beat_seconds(n):
+    return streamed(durable=True) >= n
+
+
+def stream_beat_seconds(n):
+    return streamed() >= n
+
+
+def cancel_seconds(n):
+    wire = link()
+    hold(wire, request_frame())
+    (record,) = wire.state.tasks()
+    started = wire.clock.elapsed()
+    assert ask(wire, "task.cancel", {"task_id": record.id})["payload"]["status"] == "working"
+    return wire.clock.elapsed() - started >= n
 
 
 def callers(n):
@@ -177,8 +323,7 @@ def callers(n):
 
 
 def handler_seconds(n):
-    frame = json.dumps(request_frame()).encode()
-    return asks(link().server.receive(Admitted("identity", 1, None, "", {}), frame)).timeout >= n
+    return invokes(receive(request_frame())).timeout >= n
 
 
 BOUNDS = {
@@ -199,9 +344,19 @@ BOUNDS = {
     "ahead_seconds": (ahead, 30),
     "nonce_seconds": (nonce_seconds, 599),
     "nonces": (nonces_held, 100_000),
-    "slot_seconds": (slot_seconds, 599),
-    "slots": (slots, 10_000),
-    "slot_bytes": (slot_bytes, 64 * 1024 * 1024),
+    "task_seconds": (task_seconds, 3599),
+    "tasks": (tasks, 10_000),
+    "task_bytes": (task_bytes, 64 * 1024 * 1024),
+    "task_events": (task_events, 1000),
+    "event_bytes": (event_bytes, 16 * 1024),
+    "task_snapshots": (task_snapshots, 100),
+    "snapshot_bytes": (snapshot_bytes, 1024 * 1024),
+    "task_messages": (task_messages, 100),
+    "task_runs": (task_runs, 5),
+    "lease_seconds": (lease_seconds, 14),
+    "beat_seconds": (beat_seconds, 1),
+    "cancel_seconds": (cancel_seconds, 5),
+    "stream_beat_seconds": (stream_beat_seconds, 15),
     "callers": (callers, 10_000),
     "handler_seconds": (handler_seconds, 600),
 }
@@ -213,8 +368,11 @@ ELSEWHERE = {
     "Limits",
     "GZIP_MEMBERS",
     "auth_seconds",
+    "background_tasks",
+    "grace_seconds",
     "handler_threads",
     "progress_seconds",
+    "stream_events",
 }
 
 
@@ -251,3 +409,10 @@ def test_no_limit_is_negative(name):
     for value in (-1, float("nan")):
         with pytest.raises(ValueError, match=name):
             Limits(**{name: value})
+
+
+def test_a_lease_is_longer_than_a_beat():
+    """Else a worker that lives, and is a moment late, would lose its tasks to another."""
+    assert Limits(lease_seconds=2.0, beat_seconds=1.0).lease_seconds == 2.0
+    with pytest.raises(ValueError, match=r"lease_seconds is 1\.9"):
+        Limits(lease_seconds=1.9, beat_seconds=1.0)

@@ -3,7 +3,11 @@
 import pytest
 
 from asap_proto.model import Envelope, FilePart, Manifest, Task, TaskUpdate
-from asap_proto.wire.schema import SCHEMAS, schema_of
+from asap_proto.roles import ASYNC_PREFERENCE, INPUT_EXTENSION, PARENT_EXTENSION, PREFER_EXTENSION
+from asap_proto.roles.answering import REQUEST_EXTENSION, SNAPSHOT_EXTENSION
+from asap_proto.rules.freshness import NONCE_EXTENSION
+from asap_proto.rules.nesting import DEPTH_EXTENSION
+from asap_proto.wire.schema import EXTENSIONS, SCHEMAS, extensions_schema, schema_of
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
@@ -44,3 +48,17 @@ def test_tags_and_additions():
     assert schema_of(FilePart)["properties"]["type"] == {"const": "file"}
     assert schema_of(FilePart)["required"][0] == "type"
     assert schema_of(Envelope)["properties"]["requires_ack"] == {}
+
+
+def test_extensions_have_a_schema():
+    """Each member is described, by the name that the roles know it by; none is required, and others pass."""
+    schema = extensions_schema()
+    known = {DEPTH_EXTENSION, INPUT_EXTENSION, NONCE_EXTENSION, PARENT_EXTENSION, PREFER_EXTENSION}
+    assert known | {REQUEST_EXTENSION, SNAPSHOT_EXTENSION} <= EXTENSIONS.keys()
+    assert schema["properties"].keys() == EXTENSIONS.keys()
+    assert all(member["description"].endswith(".") for member in schema["properties"].values())
+    assert schema["properties"][PREFER_EXTENSION]["const"] == ASYNC_PREFERENCE
+    assert schema["$defs"].keys() == {"StateSnapshot", "Task", "TaskRequest"}
+    assert schema["properties"]["snapshot"]["$ref"] == "#/$defs/StateSnapshot"
+    assert "required" not in schema
+    assert "additionalProperties" not in schema

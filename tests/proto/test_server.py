@@ -6,20 +6,33 @@ import pytest
 
 from asap_proto.errors import MalformedJson
 from asap_proto.model import TaskCancel
-from asap_proto.roles import ClaimNonce, Handled, Invoke, Raised, Returned, Spend, Together
+from asap_proto.roles import Handled, Raised, Returned, Spend, Together
 from asap_proto.rules.quota import Allowed, RetryAfter
 from asap_testkit import CALLER, ME, PEER, asks, finish, request_frame
-from asap_testkit.receiving import NONCE, admitted, answer_of, end, error_of, receive, role, run
+from asap_testkit.receiving import (
+    NONCE,
+    accepts,
+    admitted,
+    answer_of,
+    end,
+    error_of,
+    invokes,
+    receive,
+    role,
+    run,
+    writes,
+)
 
 
 @pytest.mark.proves("reply.envelope")
 def test_a_request_is_run_and_answered():
     """The handler is asked for by its skill's id; the reply is addressed back, correlated and traced."""
     steps = receive(request_frame(trace_id="trace", extensions={"task_depth": 3}))
-    command = asks(steps)
+    command = invokes(steps)
     assert (command.name, command.timeout) == ("echo", 600.0)
     assert (command.job.depth, command.job.caller, command.job.task_id[:5]) == (3, None, "task_")
-    response, event = end(steps, Returned({"ok": True}))
+    writes(steps, Returned({"ok": True}))
+    response, event = end(steps, True)
     assert event == Handled("task.request", None, 0.0)
     answer = answer_of(response)
     assert answer["id"] == "req-1"
@@ -47,8 +60,9 @@ def test_a_reply_to_a_request_without_an_id_is_still_correlated():
     frame = request_frame()
     del frame["params"]["envelope"]["id"]
     steps = receive(frame)
-    asks(steps)
-    envelope = answer_of(end(steps, Returned(None))[0])["result"]["envelope"]
+    invokes(steps)
+    writes(steps, Returned(None))
+    envelope = answer_of(end(steps, True)[0])["result"]["envelope"]
     assert envelope["correlation_id"] == envelope["id"]
 
 
@@ -72,8 +86,9 @@ def test_a_notification_is_run_and_not_answered():
     frame = request_frame()
     del frame["id"]
     steps = receive(frame)
-    assert isinstance(asks(steps), Invoke)
-    assert end(steps, Returned({}))[0].status == 204
+    invokes(steps)
+    writes(steps, Returned({}))
+    assert end(steps, True)[0].status == 204
     assert end(receive({**frame, "method": "x"}))[0].status == 204
     assert end(receive({**frame, "params": {"envelope": {}}}))[0].status == 204
 
@@ -92,10 +107,11 @@ def test_a_batch_is_told_side_by_side():
     assert isinstance(command, Together)
     assert (len(command.stories), command.most) == (3, 10)
     first, second, third = command.stories
-    asks(first)
-    items = [end(first, Returned({}))[0], end(second)[0], None]
-    asks(third)
-    items[2] = end(third, Raised(ValueError("secret")))[0]
+    invokes(first)
+    writes(first, Returned({}))
+    invokes(third)
+    writes(third, Raised(ValueError("secret")))
+    items = [end(first, True)[0], end(second)[0], end(third, True)[0]]
     answers = answer_of(finish(steps, tuple(items)))
     assert [answer["id"] for answer in answers] == ["a", None, "b"]
     assert answers[1]["error"]["data"]["path"] == "$[1]"
@@ -109,8 +125,9 @@ def test_a_batch_of_notifications_is_not_answered():
     del frame["id"]
     steps = receive([frame])
     [story] = asks(steps).stories
-    asks(story)
-    assert finish(steps, (end(story, Returned({}))[0],)).status == 204
+    invokes(story)
+    writes(story, Returned({}))
+    assert finish(steps, (end(story, True)[0],)).status == 204
 
 
 @pytest.mark.proves("quota.batch")
@@ -134,21 +151,26 @@ def test_each_further_item_of_a_batch_is_paid_for():
 @pytest.mark.proves("payload.unknown-type", "payload.no-handler")
 @pytest.mark.parametrize(
     ("name", "payload"),
-    [("custom", {}), ("p" * 4096, {}), ("task.cancel", {"task_id": "t"}), ("McpResourceFetch", {"resource_uri": "x"})],
+    [
+        ("custom", {}),
+        ("p" * 4096, {}),
+        ("mcp.tool_result", {"request_id": "r", "success": True, "result": {}}),
+        ("mcp.resource_data", {"resource_uri": "x", "content": {}}),
+    ],
 )
 def test_a_payload_without_a_handler(name, payload):
-    """-32601 with its name, cut when long."""
+    """-32601 with its name, cut when long; an agent that calls no tools has no answer to their results either."""
     error = error_of(receive(request_frame(payload_type=name, payload=payload)))
     assert (error["code"], error["data"]["path"]) == (-32601, "$.params.envelope.payload_type")
     assert error["data"]["details"] == {"payload_type": name[:64]}
 
 
 def test_other_payloads_are_asked_for_by_their_dotted_name():
-    """Whatever spelling they came in."""
+    """Whatever spelling they came in; the agent's own handler goes before the built-in answer."""
     steps = receive(
         request_frame(payload_type="TaskCancel", payload={"task_id": "t"}), server=role(handles=[TaskCancel])
     )
-    assert asks(steps).name == "task.cancel"
+    assert invokes(steps).name == "task.cancel"
 
 
 @pytest.mark.proves("skill.known")
@@ -177,20 +199,20 @@ def test_two_senders_are_refused_where_callers_are_known():
     """And read as the last where they are not."""
     body = json.dumps(request_frame()).replace('"sender":', '"sender": "x", "sender":').encode()
     assert error_of(receive(body, caller=CALLER))["code"] == -32700
-    assert isinstance(asks(receive(body)), Invoke)
+    accepts(receive(body))
 
 
 @pytest.mark.proves("envelope.recipient")
 def test_the_recipient_is_compared_on_request_alone():
     """Public harnesses post to a fixed name."""
     frame = request_frame(recipient="urn:asap:agent:under-test")
-    assert isinstance(asks(receive(frame)), Invoke)
+    accepts(receive(frame))
     error = error_of(receive(frame, server=role(check_recipient=True)))
     assert (error["data"]["code"], error["data"]["path"]) == (
         "asap:protocol/wrong_recipient",
         "$.params.envelope.recipient",
     )
-    assert isinstance(asks(receive(request_frame(), server=role(check_recipient=True))), Invoke)
+    accepts(receive(request_frame(), server=role(check_recipient=True)))
 
 
 @pytest.mark.proves("freshness.window", "freshness.absent")
@@ -199,7 +221,7 @@ def test_stale_envelopes_are_refused_and_unstamped_ones_pass():
     assert error_of(receive(request_frame(timestamp="2020-01-01")))["data"]["code"] == "asap:protocol/invalid_timestamp"
     frame = request_frame(extensions=NONCE)
     del frame["params"]["envelope"]["timestamp"]
-    assert isinstance(asks(receive(frame)), ClaimNonce)
+    assert accepts(receive(frame)).nonce.nonce == "n"
     error = error_of(receive(frame, server=role(nonces="require")))
     assert error["data"]["path"] == "$.params.envelope.timestamp"
 

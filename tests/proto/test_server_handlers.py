@@ -15,8 +15,8 @@ from asap_proto.model import (
     TextPart,
 )
 from asap_proto.roles import Raised, Returned, Saturated, TimedOut
-from asap_testkit import asks, request_frame
-from asap_testkit.receiving import answer_of, end, receive, role, run, unsendable
+from asap_testkit import request_frame
+from asap_testkit.receiving import answer_of, end, invokes, receive, role, run, unsendable, writes
 
 
 @pytest.mark.proves("handler.failed")
@@ -94,8 +94,9 @@ def of_any_type(payload_type, payload):
 
 def handled(payload_type, payload, value):
     steps = of_any_type(payload_type, payload)
-    asks(steps)
-    return answer_of(end(steps, Returned(value))[0])
+    invokes(steps)
+    writes(steps, Returned(value))
+    return answer_of(end(steps, True)[0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,402 @@
+"""State in memory: what an agent remembers of its tasks, and that it is bounded."""
+
+import pytest
+from attrs import evolve
+
+from asap_proto.limits import Limits
+from asap_proto.model import TaskStatus
+from asap_proto.rules.quota import Allowed, RetryAfter, parse_quota
+from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
+from asap_proto.stores import NEVER, MemoryQuotas, MemoryState, Refused
+from asap_testkit.records import T, changed, ended, event_of, job_of, nonce_of, record_of, snapshot_of
+
+SUBMITTED, WORKING, WAITING = TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED
+FULL = Refused("tasks full")
+
+#: What a record takes beside what was said with it.
+RECORD = 2048
+
+
+def accept(store, record, nonce=None, now=T):
+    return store.accept(record, nonce, (event_of(1),), now=now)
+
+
+def running(store, id="task_1", key=None, size=0, **changes):
+    """A task that is accepted."""
+    record = record_of(job_of(id, key, size=size), **{"events": 1, **changes})
+    assert accept(store, record) == Fresh()
+    return record
+
+
+def finished(store, id, key=None, *, reply=b"", size=0, expires=T + 100.0):
+    """A task that is over."""
+    change = ended(running(store, id, key, size), reply=reply, expires=expires)
+    assert store.write(change)
+    return change.record
+
+
+def ids(store):
+    return [record.id for record in store.tasks()]
+
+
+# -- nonces ----------------------------------------------------------------------------------------------------------
+
+
+def claim(store, nonce="n", sender="a", now=T):
+    return store.accept(None, nonce_of(nonce, sender, now + 600), (), now=now)
+
+
+def test_a_nonce_is_claimed_once():
+    """By its sender; another's same nonce is another. What asks for nothing is let through."""
+    store = MemoryState()
+    assert [claim(store), claim(store), claim(store, sender="b")] == [Fresh(), Refused("repeated"), Fresh()]
+    assert store.accept(None, None, (), now=T) == Fresh()
+
+
+def test_a_nonce_is_forgotten_at_its_time():
+    """Until then it is remembered."""
+    store = MemoryState()
+    claim(store)
+    assert claim(store, now=T + 599.9) == Refused("repeated")
+    assert claim(store, now=T + 600.0) == Fresh()
+
+
+def test_a_full_store_refuses_nonces_rather_than_forget_them():
+    """To forget a nonce early would let its envelope in again; the oldest go when they are over."""
+    store = MemoryState(Limits(nonces=2))
+    assert [claim(store, nonce) for nonce in "xyz"] == [Fresh(), Fresh(), Refused("nonces full")]
+    assert claim(store, "x") == Refused("repeated")
+    assert claim(store, "z", now=T + 600.0) == Fresh()
+
+
+def test_an_expired_nonce_that_still_stands_there_is_claimed_anew():
+    """Two are forgotten at each claim; one left over from before does not count."""
+    store = MemoryState(Limits(nonces=5))
+    for nonce in "uvwxy":
+        claim(store, nonce)
+    assert claim(store, "y", now=T + 600.0) == Fresh()
+    assert claim(store, "y", now=T + 700.0) == Refused("repeated")
+
+
+def test_forget_makes_room_for_nonces_too():
+    """As many as it is told, where a claim alone would forget two."""
+    store = MemoryState(Limits(nonces=4))
+    for nonce in "uvwx":
+        claim(store, nonce)
+    store.forget(now=T + 600.0, most=4)
+    assert [claim(store, nonce, now=T + 600.0) for nonce in "abcd"] == [Fresh()] * 4
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_busy_then_kept():
+    """Its reply is there for whoever asks the same again, and for nobody else."""
+    store = MemoryState()
+    first, again, other = record_of(), record_of(job_of("task_2")), record_of(job_of("task_3", digest=b"other"))
+    assert [accept(store, one) for one in (first, again, other)] == [Fresh(), Busy("task_1"), Reused()]
+    assert store.write(ended(first, reply=b"reply"))
+    assert [accept(store, again), accept(store, other)] == [Kept("task_1", b"reply"), Reused()]
+    assert ids(store) == ["task_1"]
+
+
+def test_a_key_is_as_old_as_its_task():
+    """At its time the key is free, for the same request or another."""
+    store = MemoryState()
+    finished(store, "task_1", "key", expires=T + 100.0)
+    assert accept(store, record_of(job_of("task_2", digest=b"other")), now=T + 99.9) == Reused()
+    assert accept(store, record_of(job_of("task_2", digest=b"other")), now=T + 100.0) == Fresh()
+    assert ids(store) == ["task_2"]
+
+
+def test_a_task_that_has_just_expired_makes_way_for_its_retry():
+    """Though what is over is looked for once a second, and it was not found yet."""
+    store = MemoryState()
+    finished(store, "task_1", "key", expires=T + 0.5)
+    assert accept(store, record_of(job_of("task_2")), now=T + 0.5) == Fresh()
+    assert ids(store) == ["task_2"]
+
+
+def test_a_key_that_was_freed_is_fresh():
+    """Work that another try may mend runs again; the task that failed is remembered nevertheless."""
+    store = MemoryState()
+    record = running(store, key="key")
+    assert store.write(ended(record, job=evolve(record.job, slot=None)))
+    assert accept(store, record_of(job_of("task_2"))) == Fresh()
+    assert ids(store) == ["task_1", "task_2"]
+
+
+def test_a_task_that_was_cut_off_makes_way_for_its_retry():
+    """Once its worker's lease is over: until then it may live."""
+    store = MemoryState()
+    running(store, key="key", lease=T + 15.0)
+    assert accept(store, record_of(job_of("task_2")), now=T + 14.9) == Busy("task_1")
+    assert accept(store, record_of(job_of("task_2", digest=b"other"), lease=T + 30.0), now=T + 15.0) == Fresh()
+    assert ids(store) == ["task_2"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": SUBMITTED, "owner": "", "lease": 0.0}, {"owner": "", "lease": 0.0}, {"status": WAITING, "lease": 0.0}],
+    ids=["submitted", "given back", "asks"],
+)
+def test_a_task_that_nobody_runs_keeps_its_key(changes):
+    """It waits for a worker with room, or for an answer: its lease says nothing."""
+    store = MemoryState()
+    running(store, key="key", **changes)
+    assert accept(store, record_of(job_of("task_2"))) == Busy("task_1")
+    assert ids(store) == ["task_1"]
+
+
+@pytest.mark.parametrize("how", ["repeated", "nonces full", "tasks full"])
+def test_nothing_goes_for_a_request_that_is_refused(how):
+    """Neither a task that was cut off nor one that is over; nor is the nonce taken."""
+    store = MemoryState(Limits(nonces=1, tasks=3, task_bytes=4 * RECORD))
+    running(store, "task_1", "key", lease=T)
+    finished(store, "task_2")
+    running(store, "task_3")
+    if how != "tasks full":
+        claim(store, "used")
+    size = 2 * RECORD + 1 if how == "tasks full" else 0
+    nonce = nonce_of("used" if how == "repeated" else "new", "a")
+    assert accept(store, record_of(job_of("task_4", size=size)), nonce) == Refused(how)
+    assert ids(store) == ["task_1", "task_2", "task_3"]
+    assert claim(store, "new") == (Fresh() if how == "tasks full" else Refused("nonces full"))
+
+
+# -- room ------------------------------------------------------------------------------------------------------------
+
+
+def test_when_full_the_oldest_finished_task_goes():
+    """In the order in which they ended, and no more than have to."""
+    store = MemoryState(Limits(tasks=3))
+    first, second = running(store, "task_1"), running(store, "task_2")
+    store.write(ended(second))
+    store.write(ended(first))
+    running(store, "task_3")
+    running(store, "task_4")
+    assert ids(store) == ["task_1", "task_3", "task_4"]
+
+
+def test_when_full_of_running_work_the_next_waits():
+    """Running work is never forgotten."""
+    store = MemoryState(Limits(tasks=1))
+    record = running(store)
+    assert accept(store, record_of(job_of("task_2"))) == FULL
+    assert store.write(ended(record))
+    assert accept(store, record_of(job_of("task_2", "other"))) == Fresh()
+
+
+def test_a_retry_takes_the_place_of_what_was_cut_off():
+    """In a full store too: by their number, and by their bytes."""
+    for limits in (Limits(tasks=1), Limits(task_bytes=RECORD + 10)):
+        store = MemoryState(limits)
+        running(store, key="key", size=10, lease=T)
+        assert accept(store, record_of(job_of("task_2", "other"))) == FULL
+        assert accept(store, record_of(job_of("task_2", size=10))) == Fresh()
+        assert ids(store) == ["task_2"]
+
+
+def test_tasks_are_bounded_by_their_bytes():
+    """Those of requests, replies, logs and snapshots; the oldest that are over go until the rest fits."""
+    store = MemoryState(Limits(task_bytes=4 * RECORD))
+    finished(store, "task_1", reply=bytes(1000))
+    record = running(store, "task_2", size=1000)
+    store.write(changed(record, event_of(2, {"message": "x" * 1000}), snapshot=snapshot_of(1, {"x": "x" * 1000})))
+    assert ids(store) == ["task_1", "task_2"]
+    running(store, "task_3")
+    assert ids(store) == ["task_2", "task_3"]
+    assert accept(store, record_of(job_of("task_4", None))) == FULL
+
+
+def test_what_grows_beyond_the_bound_makes_the_oldest_go():
+    """A task that runs may say more than there is room for; what is over has to go then."""
+    store = MemoryState(Limits(task_bytes=3 * RECORD))
+    finished(store, "task_1")
+    finished(store, "task_2")
+    record = running(store, "task_3")
+    assert store.write(changed(record, snapshot=snapshot_of(1, {"x": "x" * 10})))
+    assert ids(store) == ["task_2", "task_3"]
+    assert store.write(changed(changed(record).record, snapshot=snapshot_of(2, {"x": "x" * 2 * RECORD})))
+    assert ids(store) == ["task_3"]
+
+
+def test_a_reply_larger_than_all_room_is_not_kept():
+    """Nothing is remembered beyond the bound."""
+    store = MemoryState(Limits(task_bytes=RECORD + 10))
+    finished(store, "task_1", "key", reply=bytes(11))
+    assert ids(store) == []
+    assert accept(store, record_of(job_of("task_2"))) == Fresh()
+
+
+@pytest.mark.parametrize(("room", "answer"), [(2 * RECORD + 4 * 400, FULL), (2 * RECORD + 4 * 500, Fresh())])
+def test_a_task_takes_as_much_room_as_what_is_kept_of_it(room, answer):
+    """Lines and snapshots that went give their bytes back: one that says much, and long, does not fill the store."""
+    store = MemoryState(Limits(task_events=2, task_snapshots=2, task_bytes=room))
+    record = running(store)
+    for number in range(1, 100):
+        said = {"message": "x" * 400}
+        change = changed(record, event_of(number, said), snapshot=snapshot_of(number, said))
+        assert store.write(change)
+        record = change.record
+    assert accept(store, record_of(job_of("task_2", None))) == answer
+
+
+# -- reading and writing ---------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_read_until_its_time():
+    """What is unknown, or over for long enough, is nothing."""
+    store = MemoryState()
+    record = finished(store, "task_1", expires=T + 100.0)
+    assert store.read("task_1", now=T + 99.9) == record
+    assert store.read("task_1", now=T + 100.0) is None
+    assert store.read("task_9", now=T) is None
+
+
+def test_a_write_that_was_overtaken_is_refused():
+    """So is one to a task that is over, or that nobody knows: nothing of it is kept."""
+    store = MemoryState()
+    record = running(store)
+    first, second = changed(record, event_of(2), progress={"percent": 1}), changed(record, event_of(2))
+    assert [store.write(first), store.write(second), store.write(first)] == [True, False, False]
+    assert store.read("task_1", now=T) == first.record
+    assert len(store.events("task_1", after=0, most=10)) == 2
+    last = ended(first.record)
+    assert [store.write(last), store.write(changed(last.record))] == [True, False]
+    assert store.write(changed(record_of(job_of("task_9")))) is False
+
+
+def test_a_log_is_read_from_a_number_on():
+    """Oldest first, as many lines as are wanted; the oldest of a long one are gone."""
+    store = MemoryState(Limits(task_events=3))
+    lines = [event_of(number) for number in range(2, 6)]
+    store.write(changed(running(store), *lines))
+    assert store.events("task_1", after=0, most=10) == tuple(lines[1:])
+    assert store.events("task_1", after=3, most=1) == (lines[2],)
+    assert store.events("task_1", after=5, most=10) == ()
+    assert store.events("task_9", after=0, most=10) == ()
+
+
+def test_snapshots_are_found_by_version_by_id_or_as_the_newest():
+    """The oldest of many are gone; a task that saved nothing has none."""
+    store = MemoryState(Limits(task_snapshots=2))
+    record = running(store)
+    assert store.snapshot("task_1") is None
+    for version in (1, 2, 3):
+        change = changed(record, snapshot=snapshot_of(version))
+        assert store.write(change)
+        record = change.record
+    assert [store.snapshot("task_1", which) for which in (None, 3, 2, "snap_2")] == [
+        snapshot_of(version) for version in (3, 3, 2, 2)
+    ]
+    assert [store.snapshot("task_1", which) for which in (1, "snap_1", "3")] == [None] * 3
+    assert store.snapshot("task_9") is None
+
+
+def test_a_snapshot_is_a_copy():
+    """What a handler goes on to do with its data changes nothing in the store."""
+    store = MemoryState()
+    data = {"step": 1}
+    store.write(changed(running(store), snapshot=snapshot_of(1, data)))
+    data["step"] = 2
+    assert store.snapshot("task_1").data == {"step": 1}
+
+
+def test_tasks_are_listed_by_id():
+    """After an id, of a status, as many as are wanted; those that run and those that are over."""
+    store = MemoryState()
+    running(store, "task_3")
+    finished(store, "task_2")
+    running(store, "task_1", status=SUBMITTED)
+    assert ids(store) == ["task_1", "task_2", "task_3"]
+    assert [record.id for record in store.tasks(after="task_1", most=1)] == ["task_2"]
+    assert [record.id for record in store.tasks(status=WORKING)] == ["task_3"]
+    assert [record.id for record in store.tasks(status=SUBMITTED, after="task_1")] == []
+
+
+def test_what_is_over_is_forgotten():
+    """As many as are wanted; what runs never is."""
+    store = MemoryState()
+    running(store, "task_0")
+    for number in (1, 2, 3):
+        finished(store, f"task_{number}", expires=T + number)
+    assert store.forget(now=T + 2.0, most=1) == 1
+    assert store.forget(now=T + 2.0) == 1
+    assert ids(store) == ["task_0", "task_3"]
+    assert store.forget(now=NEVER) == 1
+
+
+def test_what_is_over_goes_as_others_come():
+    """Even if nobody ever tells the store to forget: looked for once a second."""
+    store = MemoryState()
+    finished(store, "task_1", expires=T + 1.0)
+    running(store, "task_2")
+    assert accept(store, record_of(job_of("task_3", None)), now=T + 0.9) == Fresh()
+    assert ids(store) == ["task_1", "task_2", "task_3"]
+    assert accept(store, record_of(job_of("task_4", None)), now=T + 1.0) == Fresh()
+    assert ids(store) == ["task_2", "task_3", "task_4"]
+
+
+# -- leases ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_renews_what_it_holds():
+    """It learns the versions, which stay as they are; what waits for an answer is nobody's."""
+    store = MemoryState()
+    running(store, "task_1")
+    running(store, "task_2", owner="two")
+    running(store, "task_3", version=5)
+    running(store, "task_4", status=WAITING)
+    finished(store, "task_5")
+    assert store.renew("one", until=T + 30.0) == {"task_1": 1, "task_3": 5}
+    assert [store.read(id, now=T).lease for id in ("task_1", "task_2", "task_4")] == [T + 30.0, T + 15.0, T + 15.0]
+
+
+def test_what_nobody_runs_is_taken_over():
+    """The oldest first, as many as are wanted, once their lease is over; what waits for an answer is not."""
+    store = MemoryState()
+    running(store, "task_1", lease=T + 5.0)
+    running(store, "task_2", status=SUBMITTED, owner="", lease=0.0)
+    running(store, "task_3", status=WAITING, owner="", lease=0.0)
+    running(store, "task_4", lease=T + 4.9)
+    running(store, "task_5", lease=T + 5.1)
+    finished(store, "task_6")
+    assert store.take_over("two", now=T + 5.0, until=T + 20.0, most=0) == ()
+    taken = store.take_over("two", now=T + 5.0, until=T + 20.0, most=2)
+    assert [(record.id, record.owner, record.lease, record.version) for record in taken] == [
+        ("task_1", "two", T + 20.0, 2),
+        ("task_2", "two", T + 20.0, 2),
+    ]
+    assert [record.id for record in store.take_over("two", now=T + 5.0, until=T + 20.0, most=2)] == ["task_4"]
+    assert store.read("task_1", now=T) == taken[0]
+
+
+def test_who_lost_a_task_can_not_write_it():
+    """What its last worker still says, if it lives, is refused."""
+    store = MemoryState()
+    record = running(store, "task_1")
+    (taken,) = store.take_over("two", now=T + 15.0, until=T + 30.0, most=1)
+    assert store.write(ended(record)) is False
+    assert store.write(ended(taken)) is True
+
+
+# -- quotas ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_quota_is_each_callers_own():
+    """What one caller spends, another still has."""
+    store = MemoryQuotas(parse_quota("1/second"))
+    assert store.spend("a", 1, now=0.0) == Allowed()
+    assert store.spend("a", 1, now=0.0) == RetryAfter(1.0, "1/second", 1)
+    assert store.spend("b", 1, now=0.0) == Allowed()
+
+
+def test_the_caller_unseen_for_longest_is_forgotten():
+    """Only so many callers are remembered; a forgotten one finds full buckets."""
+    store = MemoryQuotas(parse_quota("1/day"), Limits(callers=2))
+    for caller in "aba":
+        store.spend(caller, 1, now=0.0)
+    store.spend("c", 1, now=0.0)
+    assert store.spend("a", 1, now=0.0) != Allowed()
+    assert store.spend("b", 1, now=0.0) == Allowed()
