@@ -24,6 +24,7 @@ __all__ = [
     "HandlerInterrupted",
     "HandlerTimedOut",
     "IllegalMove",
+    "InternalError",
     "InvalidInput",
     "InvalidNonce",
     "InvalidRequest",
@@ -308,7 +309,7 @@ class HandlerFailed(RemoteFault):
         -32603,
         200,
         False,
-        "Ask the agent's operator; its log has the cause.",
+        "Give the operator the error_id of its details: the agent's log has it, with the cause.",
     )
 
 
@@ -323,6 +324,16 @@ class HandlerInterrupted(RemoteFault):
         200,
         False,
         "The worker was lost on the way: look at what was done, then send a new request.",
+    )
+
+
+class InternalError(RemoteFault):
+    kind = Kind(
+        "asap:execution/internal_error",
+        -32603,
+        500,
+        False,
+        "Give the operator the error_id of its details: the agent's log has it, with the cause.",
     )
 
 

@@ -1,7 +1,7 @@
 """The stories of an exchange, told once: who plays, what is asked, what is answered."""
 
 from ..stores import Job
-from .admission import ASAP_PATH, STREAM_PATH, Admitted, NoncePolicy
+from .admission import ASAP_PATH, STREAM_PATH, Admitted, NoncePolicy, refusal
 from .answering import INPUT_EXTENSION, PARENT_EXTENSION
 from .client import ClientRole
 from .commands import (
@@ -47,7 +47,7 @@ from .commands import (
     Write,
 )
 from .keeping import KeeperRole
-from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri
+from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri, error_id
 from .server import ASYNC_PREFERENCE, PREFER_EXTENSION, ServerRole
 from .steps import Steps, ask
 
@@ -111,4 +111,6 @@ __all__ = [
     "Write",
     "artifact_uri",
     "ask",
+    "error_id",
+    "refusal",
 ]

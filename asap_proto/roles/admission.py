@@ -119,7 +119,8 @@ class Admission:
             if encoding not in self._encodings:
                 raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
-            yield from ask(Observe(Handled("other", error.code, 0.0)))
+            note = f"{error.message} (from {head.peer})" if isinstance(error, Unauthenticated) else ""
+            yield from ask(Observe(Handled("other", error.code, 0.0, note)))
             return _as_asked(head, _refused(head, error, headers))
         if head.path == STREAM_PATH:
             seen = head.headers.get("last-event-id", "")

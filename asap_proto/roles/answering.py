@@ -125,20 +125,25 @@ class Answering:
                 return answer
             # Somebody else wrote first: how the task stands by now decides.
 
-    def _cancel(self, question: Question) -> Steps[Answer | None]:
+    def _cancel(self, question: Question) -> Steps[Answer]:
         payload: TaskCancel = question.payload
-        record = yield from self.task(payload.task_id, question)
-        _refuse_finished(record)
-        reason, now = payload.reason or "", question.now
-        if record.status is TaskStatus.WORKING and record.owner:
-            asked = evolve(record, version=record.version + 1, updated=now, cancel=reason)
-            done = yield from ask(Write(Change(asked)))
-        else:
-            # Nobody runs it, so nobody has to be asked to stop.
-            check_move(record.id, record.status, to=TaskStatus.CANCELLED)
-            done = yield from self._end(record, reason, now)
-        if not done:
-            return None
+        reason, now, is_cut_off = payload.reason or "", question.now, False
+        while True:
+            record = yield from self.task(payload.task_id, question)
+            if is_cut_off and record.status is TaskStatus.CANCELLED:
+                return _standing(record)
+            _refuse_finished(record)
+            if record.status is TaskStatus.WORKING and record.owner:
+                asked = evolve(record, version=record.version + 1, updated=now, cancel=reason)
+                done = yield from ask(Write(Change(asked)))
+            else:
+                # Nobody runs it, so nobody has to be asked to stop.
+                check_move(record.id, record.status, to=TaskStatus.CANCELLED)
+                done = yield from self._end(record, reason, now)
+            if done:
+                break
+            # A handler that writes all the time would be ahead of us for as long as it likes.
+            is_cut_off |= yield from ask(Interrupt(record.id))
         waited, pauses = 0.0, chain(_PAUSES, repeat(_PAUSE))
         while True:
             record = yield from self.task(payload.task_id, question)

@@ -278,11 +278,15 @@ class Together(Command["tuple[Any, ...]"]):
 
 @plain
 class Handled:
-    """One request was dealt with, in so many seconds; `code` is the error's, nothing on success."""
+    """One request was dealt with, in so many seconds; `code` is the error's, nothing on success.
+
+    Where somebody was not believed, `note` says who, and why: for the agent's log, and with the secrets hidden.
+    """
 
     payload_type: str
     code: str | None
     seconds: float
+    note: str = ""
 
 
 @plain

@@ -47,7 +47,9 @@ class KeeperRole:
                 record = yield from ask(ReadTask(id, now))
                 if record is not None and record.cancel is not None and not (yield from ask(Interrupt(id))):
                     held[id] = 0  # its handler does not run yet: look again at the next beat
-        for id in [id for id in self._held if id not in held]:
+        # Also what was accepted since the last beat may be lost by now, in a worker that stood still.
+        known = dict.fromkeys((*self._held, *sorted(self._role.live)))
+        for id in [id for id in known if id not in held]:
             # It ended, or another worker has had it. What waits for an answer has no handler that could be cut off.
             record = yield from ask(ReadTask(id, now))
             if record is not None and record.owner != self._role.worker and record.status is not _WAITING:

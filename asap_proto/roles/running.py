@@ -12,6 +12,7 @@ from attrs import evolve
 
 from ..errors import (
     AsapError,
+    Fault,
     HandlerFailed,
     HandlerTimedOut,
     IllegalMove,
@@ -43,6 +44,7 @@ from ..model import (
 from ..model._value import JsonObject, Value
 from ..plain import plain
 from ..rules.lifecycle import check_move, is_final
+from ..rules.redaction import redact, redact_text
 from ..sources import Sources
 from ..stores import NEVER, Change, Job, TaskEvent, TaskRecord
 from ..stores.records import seconds_of
@@ -65,7 +67,7 @@ from .commands import (
 )
 from .steps import Steps, ask, told
 
-__all__ = ["TOLD", "InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri", "respond"]
+__all__ = ["TOLD", "InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri", "error_id", "respond"]
 
 #: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
 TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
@@ -217,10 +219,15 @@ class TaskRole:
 
         yield from self._amend(begun, heed=False)
 
-    def release(self, *, begun: bool = True) -> Steps[None]:
-        """Gives the task back, for whoever takes it over; a run that was not `begun` does not count."""
+    def release(self, *, begun: bool = True, unless_cancelled: bool = False) -> Steps[None]:
+        """Gives the task back, for whoever takes it over; a run that was not `begun` does not count.
+
+        With `unless_cancelled` it raises `TaskCancelled` where somebody has asked for that.
+        """
 
         def released(record: TaskRecord, now: float) -> Change:
+            if unless_cancelled and record.cancel is not None:
+                raise TaskCancelled(record.cancel)
             runs = record.runs if begun or record.status is not _WORKING else record.runs - 1
             return self._next(record, now, owner="", lease=0.0, runs=runs)
 
@@ -283,8 +290,12 @@ class TaskRole:
             self.record = self._still((yield from ask(ReadTask(self.record.id, seconds_of(at)))), heed=False)
             if self.interrupted and self.record.cancel is None:
                 # Nobody asked for that: it was cut off while another worker had the task, who gave it back since.
-                yield from self.release()
-                raise TakenOver("another worker has had this task")
+                try:
+                    yield from self.release(unless_cancelled=True)
+                except TaskCancelled:
+                    pass  # somebody has asked for it just now
+                else:
+                    raise TakenOver("another worker has had this task")
         job, status, error = self.record.job, _COMPLETED, None
         try:
             kind, payload = _payload(job, outcome, self._limits)
@@ -294,11 +305,16 @@ class TaskRole:
             member = respond(job, kind, payload, id=job.task_id.removeprefix(TASK), at=at, agent=self._agent)
         except AsapError as found:
             error, status = found.under("$.params.envelope"), _FAILED
+            if isinstance(found, HandlerFailed):
+                found.facts["error_id"] = error_id(job.task_id)
             if isinstance(outcome, Returned):
                 reason = f"{found.message} {found.__cause__ or ''}".rstrip()
                 yield Observe(Failed(job.name, job.task_id, reason))
             if is_tool_call(job) and not error.retryable:
-                result = McpToolResult(job.envelope.payload.request_id, False, error=error.message)  # type: ignore[union-attr]
+                words = error.message
+                if "error_id" in error.facts:  # a result of a tool has no place of its own for it
+                    words += f" ({error.facts['error_id']})"
+                result = McpToolResult(job.envelope.payload.request_id, False, error=words)  # type: ignore[union-attr]
                 id = job.task_id.removeprefix(TASK)
                 member = respond(job, McpToolResult, encode(result), id=id, at=at, agent=self._agent)
                 error = None
@@ -424,6 +440,11 @@ def is_tool_call(job: Job) -> bool:
     return job.payload is not job.envelope.payload and isinstance(job.envelope.payload, McpToolCall)
 
 
+def error_id(task_id: str) -> str:
+    """What a failure of this task's handler goes by: its peer is told no more, and the agent's log has it too."""
+    return f"err_{task_id.removeprefix(TASK)}"
+
+
 def artifact_uri(task_id: str, artifact_id: str) -> str:
     """Where an artifact is fetched from its agent, by an ``mcp.resource_fetch``."""
     return f"asap:artifact:{task_id}/{artifact_id}"
@@ -481,10 +502,18 @@ def _final(status: TaskStatus) -> TaskStatus:
 
 
 def _told(error: Exception) -> AsapError:
-    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again."""
+    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again.
+
+    Its words are the handler's, so they are told without the secrets that may be in them.
+    """
     # What a peer reported to the handler (it has that peer's number) is about another request than ours.
     if isinstance(error, TOLD) and "rpc_code" not in error.facts:
         with suppress(TypeError):  # the facts are the handler's, and may be no JSON
-            jsonrpc.failure(error)
-            return copy(error)
+            said = copy(error)
+            said.message, said.facts = redact_text(error.message), redact(error.facts)
+            said.faults = tuple(
+                Fault(redact_text(each.path), each.type, redact_text(each.problem)) for each in error.faults
+            )
+            jsonrpc.failure(said)
+            return said
     return HandlerFailed("the handler failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
@@ -18,6 +19,7 @@ from ..errors import (
     KeyReused,
     NoHandler,
     Overloaded,
+    SenderMismatch,
     SkillNotFound,
     StateUnavailable,
     StillRunning,
@@ -43,6 +45,7 @@ from ..plain import plain
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
+from ..rules.redaction import redact
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
 from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
@@ -146,8 +149,9 @@ class ServerRole:
         self._admission = Admission(manifest, sources, limits=limits, encodings=encodings, quota=quota)
         self.worker = worker
         self._durable = durable
-        #: The tasks that some story of this worker has in hand.
-        self.live: set[str] = set()
+        #: The tasks that stories of this worker have in hand, and how many have each: a run that has lost its task may
+        #: still be there when the worker has it again.
+        self.live: Counter[str] = Counter()
         # What no store outlives is run here or never: its lease holds for as long as a handler may run.
         self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
         self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
@@ -195,13 +199,15 @@ class ServerRole:
         """
         started, payload_type, place = self._sources.clock.elapsed(), "other", "$"
         id: jsonrpc.RpcId = None
+        envelope: Envelope | None = None
         try:
             frame = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
             place = _ENVELOPE
-            judged = self._judge(decode_envelope(value, size=len(body)), key, admitted.caller, len(body))
-            payload_type = judged.envelope.payload_type
+            envelope = decode_envelope(value, size=len(body))
+            judged = self._judge(envelope, key, admitted.caller, len(body))
+            payload_type = envelope.payload_type
             if isinstance(judged.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)
             elif judged.name is not None and isinstance(judged.payload, TaskRequest):
@@ -209,7 +215,8 @@ class ServerRole:
             else:
                 return (yield from self.receive(admitted, body))
         except AsapError as error:
-            yield Observe(Handled(payload_type, error.code, self._sources.clock.elapsed() - started))
+            seconds = self._sources.clock.elapsed() - started
+            yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
             return self._refused(error.under(place), admitted, id)
         yield Observe(Handled(payload_type, None, self._sources.clock.elapsed() - started))
         poll = self._limits.beat_seconds if self._durable else self._limits.stream_beat_seconds
@@ -262,6 +269,7 @@ class ServerRole:
         started = self._sources.clock.elapsed()
         payload_type = "other"
         error: AsapError | None = None
+        envelope: Envelope | None = None
         try:
             value, key = jsonrpc.check_call(frame)
         except AsapError as found:
@@ -294,7 +302,10 @@ class ServerRole:
                 error = found.under(place + _ENVELOPE[1:])
                 member = jsonrpc.failure(error)
         seconds = self._sources.clock.elapsed() - started
-        yield Observe(Handled(payload_type, error.code if error else None, seconds))
+        if error is None:
+            yield Observe(Handled(payload_type, None, seconds))
+        else:
+            yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
     def _judge(self, envelope: Envelope, key: str | None, caller: Identity | None, size: int) -> _Judged:
@@ -384,7 +395,7 @@ class ServerRole:
         job = task.record.job
         invoke = Invoke(job.name, job, self._seconds(job), task)
         begun = True
-        self.live.add(job.task_id)
+        self.live[job.task_id] += 1
         try:
             try:
                 outcome = told(invoke, (yield invoke))
@@ -413,7 +424,12 @@ class ServerRole:
                         return settled
             return (yield from task.settle(outcome))
         finally:
-            self.live.discard(job.task_id)
+            self._let_go(job.task_id)
+
+    def _let_go(self, task_id: str) -> None:
+        self.live[task_id] -= 1
+        if not self.live[task_id]:
+            del self.live[task_id]
 
     def resume(self, record: TaskRecord) -> Steps[None]:
         """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
@@ -421,13 +437,13 @@ class ServerRole:
 
     def _told_alone(self, record: TaskRecord, story: Steps[Settled]) -> Steps[None]:
         """Tells a story that nobody waits for: who counts what fails hears of it."""
-        self.live.add(record.id)
+        self.live[record.id] += 1
         try:
             yield from story
         except AsapError as error:
             yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
         finally:
-            self.live.discard(record.id)
+            self._let_go(record.id)
 
     def _resumed(self, task: TaskRole) -> Steps[Settled]:
         if task.record.status is _SUBMITTED:
@@ -471,7 +487,7 @@ class ServerRole:
             answer = yield from ask(Accept(record, judged.nonce, (), now))
             if not isinstance(answer, Fresh):
                 return (yield from self._repeated(answer, judged))
-        self.live.add(task_id)
+        self.live[task_id] += 1
         try:
             settled, goes_on = yield from self._answered(judged, job)
         except GeneratorExit:  # nobody is left to be asked
@@ -482,7 +498,7 @@ class ServerRole:
                 yield from self._keep(record, Settled(jsonrpc.failure(cut), cut))
             raise
         finally:
-            self.live.discard(task_id)
+            self._let_go(task_id)
         kept = record is None or (yield from self._keep(record, settled))
         if goes_on is not None and not (yield from self._place(self._task(goes_on))):
             yield from self.resume(goes_on)
@@ -575,6 +591,20 @@ class ServerRole:
         if nonce is None and self._nonces == "require":
             raise InvalidNonce("a nonce is required", path="$.extensions.nonce")
         return nonce
+
+
+def _note(error: AsapError, envelope: Envelope | None, caller: Identity | None) -> str:
+    """Who was not believed, and why, without secrets; nothing for another error."""
+    if envelope is None or not isinstance(error, SenderMismatch | InvalidNonce):
+        return ""
+    facts = {
+        "caller": caller.urn if caller else None,
+        "envelope": (envelope.id or "")[:64],
+        "sender": envelope.sender,
+        "nonce": (envelope.extensions or {}).get("nonce"),
+    }
+    said = ", ".join(f"{name}={fact}" for name, fact in redact(facts).items() if fact is not None)
+    return f"{error.message} ({said})"
 
 
 def _prefers_async(envelope: Envelope) -> bool:

@@ -30,8 +30,8 @@ _NONCE_SHOWN: Final = 8
 
 #: Names are compared without case and separators: these words make a secret of whatever has them in its name.
 _find_secret = re.compile(
-    r"authorization|passw(?:or)?d|passphrase|passcode|secret(?!ar)|token(?!i[sz])|cookie|credential|csrf|xsrf"
-    r"|(?:access|api|auth|encryption|master|private|session|shared|signing)key|sess(?:ion)?id|(?:amz|goog)signature|connectionstring"
+    r"authorization|connectionstring|cookie|credential|csrf|passcode|passphrase|passw(?:or)?d|secret(?!ar)|sess(?:ion)?id"
+    r"|token(?!i[sz])|xsrf|(?:access|api|auth|encryption|master|private|session|shared|signing)key|(?:amz|goog)signature"
 ).search
 #: These do where they are all of it.
 _ALONE = frozenset({"bearer", "jwt", "otp", "pass", "pin", "pw", "pwd", "sid", "sig"})
@@ -46,6 +46,7 @@ _NONCE: Final = "nonce"
 #: Headers whose value, where it is not quoted, goes on to the end of the line.
 _HEADERS = frozenset({"authorization", "cookie", "proxyauthorization", "setcookie"})
 
+_is_plain = re.compile(r"[\w.~+/=-]*+\Z").match
 _separators = re.compile(r"[^a-z0-9]++").sub
 
 
@@ -67,7 +68,21 @@ def is_secret(name: str) -> bool:
 #: Members of a JSON Schema. What is called a password there is the shape of one, but for its values.
 _SCHEMA_VALUES = frozenset({"const", "default", "enum", "examples"})
 _SCHEMA = _SCHEMA_VALUES | frozenset(
-    ("$ref allOf anyOf description format items maxLength minLength oneOf pattern title type writeOnly").split()
+    [
+        "$ref",
+        "allOf",
+        "anyOf",
+        "description",
+        "format",
+        "items",
+        "maxLength",
+        "minLength",
+        "oneOf",
+        "pattern",
+        "title",
+        "type",
+        "writeOnly",
+    ]
 )
 
 
@@ -89,7 +104,6 @@ class _Look:
         self.left = most
 
     def at(self, value: Any, depth: int, *, in_list: bool = False) -> Any:
-        self.left -= 1
         if isinstance(value, str):
             return redact_text(value)
         if not isinstance(value, dict | list | tuple):
@@ -103,11 +117,12 @@ class _Look:
     def _array(self, items: list[Any] | tuple[Any, ...], depth: int, *, in_list: bool) -> list[Any]:
         shown: list[Any] = []
         # As headers are often kept: a list of names, each with its value.
-        name = items[0] if in_list and len(items) == 2 and isinstance(items[0], str) else ""
+        name = items[0] if in_list and len(items) == 2 else None
         for item in items:
             if self.left <= 0:
                 shown.append(CUT)
                 break
+            self.left -= 1
             hidden = _hidden(name, item) if shown else None
             shown.append(self.at(item, depth, in_list=True) if hidden is None else hidden)
         return shown
@@ -120,20 +135,26 @@ class _Look:
             if self.left <= 0:
                 shown[CUT] = CUT
                 break
-            name = key if isinstance(key, str) else ""
-            if are_fields and isinstance(value, dict) and value.keys() <= _SCHEMA:
-                shown[key] = self.at({each: HIDDEN if each in _SCHEMA_VALUES else value[each] for each in value}, depth)
-            elif name == "properties" and isinstance(value, dict) and depth > 0:
-                shown[key] = self._object(value, depth - 1, are_fields=True)
+            self.left -= 1
+            name = redact_text(key) if isinstance(key, str) else key
+            if name == "properties" and isinstance(value, dict) and depth > 0:
+                shown[name] = self._object(value, depth - 1, are_fields=True)
+                continue
+            hidden = _hidden(named if name == "value" else name, value)
+            if hidden is None:
+                shown[name] = self.at(value, depth)
+            elif are_fields and isinstance(value, dict) and value.keys() <= _SCHEMA:
+                shown[name] = self.at(
+                    {each: HIDDEN if each in _SCHEMA_VALUES else value[each] for each in value}, depth
+                )
             else:
-                hidden = _hidden(named if name == "value" and isinstance(named, str) else name, value)
-                shown[redact_text(name) if name else key] = self.at(value, depth) if hidden is None else hidden
+                shown[name] = hidden
         return shown
 
 
-def _hidden(name: str, value: Any) -> str | None:
+def _hidden(name: Any, value: Any) -> str | None:
     """What to show instead of the value that goes by this name; nothing where it may be looked at."""
-    compact = _compact(name)
+    compact = _compact(name) if isinstance(name, str) else ""
     if value is None or isinstance(value, bool) or (isinstance(value, int | float) and _COUNTED in compact):
         return None
     if compact.endswith(_NONCE):
@@ -144,7 +165,8 @@ def _hidden(name: str, value: Any) -> str | None:
 def _shortened(nonce: str) -> str:
     if nonce.endswith(CUT) and len(nonce) <= _NONCE_SHOWN + 1:
         return nonce
-    return nonce[: min(_NONCE_SHOWN, len(nonce) // 2)] + CUT
+    shown = nonce[: min(_NONCE_SHOWN, len(nonce) // 2)]
+    return shown + CUT if _is_plain(shown) else HIDDEN
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -156,53 +178,56 @@ def _hide_jwt(found: re.Match[str]) -> str:
     return before + HIDDEN if begin else before
 
 
+_private_key = re.compile(
+    r"""-----BEGIN\ (?:[A-Z0-9]{1,20}+\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----
+        (?s:.)*?
+        (?:-----END\ (?:[A-Z0-9]{1,20}+\ ){0,3}PRIVATE\ KEY(?:\ BLOCK)?-----|\Z)""",
+    re.VERBOSE,
+)
+#: User and password of a URL.
+_userinfo = re.compile(r'(?<=://)(?:[^\s/?#@"]*+@)++')
+#: The same with a password in it that should have been quoted; the path of ``http://host:80/a@b`` is none.
+_odd_userinfo = re.compile(r'(?<=://)[^\s/?#@:"]{0,64}+:(?![0-9]{1,5}+(?:[/?#\s]|\Z))[^\s@"]{1,256}+@')
+#: In prose, words follow that are no token.
+_bearer = re.compile(
+    r"""(?<![A-Za-z0-9])((?i:bearer)(?:[ \t]++(?i:basic|bearer)(?=[ \t])){0,2}+)[ \t]++
+        (?!(?i:auth[a-z]*+|credentials?|schemes?|tokens?)(?![\w.~+/=-]))
+        [^\s,;"'<>)\]}]++""",
+    re.VERBOSE,
+)
+#: In prose, a word follows in small letters.
+_basic = re.compile(
+    r"""(?<![A-Za-z0-9])((?i:basic)(?:[ \t]++(?i:basic|bearer)(?=[ \t])){0,2}+)[ \t]++
+        (?=[a-z]*+[A-Z0-9+/=])[A-Za-z0-9+/=_-]{6,}+""",
+    re.VERBOSE,
+)
+_dotted = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_.-]*+")
+#: Tokens that say whose they are, so that they can be found where they should not be.
+_marked = re.compile(
+    r"""(?<![A-Za-z0-9])
+        (?:AIza|AKIA|ASIA|gh[oprsu]_|github_pat_|glpat-|hf_|npm_|pypi-|[rs]k_(?:live|test)_|sk-|xox[abeoprs]-)
+        [A-Za-z0-9_-]{16,}+""",
+    re.VERBOSE,
+)
+
 #: What has to be in a text for a pattern to be tried, the pattern, and what to put in the place of what it finds.
 _SHAPES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (
-        "PRIVATE KEY",
-        re.compile(
-            r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?s:.)*?(?:-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)"
-        ),
-        HIDDEN,
-    ),
-    # User and password of a URL; also a password with a slash in it, that should have been quoted.
-    ("://", re.compile(r"(?<=://)(?:[^\s/?#@\"'<>]{0,1024}+@)++"), HIDDEN + "@"),
-    (
-        "://",
-        re.compile(r"(?<=://)[^\s/?#@:\"'<>]{0,256}+:(?![0-9]{1,5}+(?:[/?#\s]|\Z))[^\s@\"'<>]{1,256}+@"),
-        HIDDEN + "@",
-    ),
-    (
-        " ",
-        re.compile(
-            r"(?<![A-Za-z0-9])((?i:bearer))[ \t]++(?!(?i:auth[a-z]*+|credentials?|schemes?|tokens?)(?![\w.~+/=-]))"
-            r"[A-Za-z0-9\-._~+/=]++"
-        ),
-        r"\1 " + HIDDEN,
-    ),
-    # In prose `basic` is a word: what follows it is base64 only where more than small letters are in it.
-    (
-        " ",
-        re.compile(r"(?<![A-Za-z0-9])((?i:basic))[ \t]++(?=[a-z]*+[A-Z0-9+/=])[A-Za-z0-9+/=_-]{6,}+"),
-        r"\1 " + HIDDEN,
-    ),
-    ("eyJ", re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_.-]*+"), _hide_jwt),
-    # Tokens that say whose they are, so that they can be found where they should not be.
-    (
-        "",
-        re.compile(
-            r"(?<![A-Za-z0-9])(?:AIza|AKIA|ASIA|gh[oprsu]_|github_pat_|glpat-|hf_|npm_|pypi-|[rs]k_(?:live|test)_|sk-"
-            r"|xox[abeoprs]-)[A-Za-z0-9_-]{16,}+"
-        ),
-        HIDDEN,
-    ),
+    ("PRIVATE KEY", _private_key, HIDDEN),
+    ("eyJ", _dotted, _hide_jwt),
+    ("", _marked, HIDDEN),
+    ("://", _userinfo, HIDDEN + "@"),
+    ("://", _odd_userinfo, HIDDEN + "@"),
+    (" ", _bearer, r"\1 " + HIDDEN),
+    (" ", _basic, r"\1 " + HIDDEN),
 )
 
 #: A name, perhaps quoted, and what stands between it and its value: ``a=b``, ``a: b``, ``'a': b``, ``('a', 'b')``.
 _names = re.compile(
-    r"""(?<![\w-])([\w-]++)(?:(?:\\{0,8}+["'])?+[ \t]*+(?:!?={1,3}+>?+|:=?+)|\\{0,8}+["'][ \t]*+,(?=[ \t]*+[bru]?+["']))"""
-    r"[ \t]*+"
+    r"""(?<![\w-])([\w-]++)
+        (?: (?:\\{0,8}+["'])?+ [ \t]*+ (?: !?={1,3}+>?+ | :=?+ )
+          | \\{0,8}+["'] [ \t]*+ , (?=[ \t]*+[bru]?+["']) )
+        [ \t]*+""",
+    re.VERBOSE,
 ).finditer
 #: A word that says what sort of credentials follow.
 _scheme = re.compile(
@@ -210,14 +235,25 @@ _scheme = re.compile(
 ).match
 #: A whole text in quotes, whose quotes may be escaped themselves; one that does not end goes to the end of all.
 _quoted = re.compile(
-    r"""([bfruBFRU]{0,2}+)(?:(\\++")([^"]*+)"?+|(\\++')([^']*+)'?+|(")((?:[^"\\]|\\(?s:.))*+)"?+|(')((?:[^'\\]|\\(?s:.))*+)'?+)"""
+    r"""([bfruBFRU]{0,2}+)
+        (?: (\\++") ([^"]*+) "?+
+          | (\\++') ([^']*+) '?+
+          | (") ((?:[^"\\]|\\(?s:.))*+) "?+
+          | (') ((?:[^'\\]|\\(?s:.))*+) '?+ )""",
+    re.VERBOSE,
 ).match
 #: What stands bare, up to a space, a bracket, a closing quote, or a mark that another name follows.
 _bare = re.compile(
-    r"""(?:[^\s,;&"'\\()\[\]{}]|\\++(?!["'])|["'](?=\w)|[,;&](?![\s"'\\]|\Z|[\w.-]{1,64}+\\?+["']?+[ \t]{0,4}+[=:]))++"""
+    r"""(?: [^\s,;&"'\\()\[\]{}]
+          | \\++ (?!["'])
+          | ["'] (?=\w)
+          | [,;&] (?! [\s"'\\] | \Z | [\w.-]{1,64}+ \\?+ ["']?+ [ \t]{0,4}+ [=:] ) )++""",
+    re.VERBOSE,
 ).match
-_to_end_of_line = re.compile(r"[^\r\n]*+").match
-_brackets = re.compile(r"""([(\[{])|([)\]}])|"(?:[^"\\]|\\(?s:.))*+"?+|'(?:[^'\\]|\\(?s:.))*+'?+""").finditer
+_brackets = re.compile(
+    r"""([(\[{]) | ([)\]}]) | "(?:[^"\\]|\\(?s:.))*+"?+ | '(?:[^'\\]|\\(?s:.))*+'?+""", re.VERBOSE
+).finditer
+_line_break = re.compile(r"[\r\n]").search
 _LITERALS = frozenset({"False", "None", "True", "false", "null", "true", HIDDEN})
 
 
@@ -255,8 +291,8 @@ def _nameless(text: str, start: int, compact: str, *, is_nonce: bool) -> tuple[s
         mark = quoted[2] or quoted[4] or quoted[6] or quoted[8]
         inner = quoted[3] or quoted[5] or quoted[7] or quoted[9] or ""
         return quoted[1] + mark + (_shortened(inner) if is_nonce else HIDDEN) + mark, quoted.end()
-    if compact in _HEADERS and text[start : start + 1] not in ("(", "[", "{"):
-        end = _to_end_of_line(text, start).end()  # type: ignore[union-attr]  # it finds nothing at least
+    if compact in _HEADERS:
+        end = line.start() if (line := _line_break(text, start)) else len(text)
     else:
         after = _scheme(text, start)
         end = _end_of_bare(text, after.end() if after else start)

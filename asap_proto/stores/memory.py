@@ -103,6 +103,8 @@ class MemoryState:
             return False
         if record.job.slot is None and (slot := kept.record.job.slot) is not None:
             self._slots.pop((slot.caller, slot.key), None)
+        if record.owner == kept.record.owner and record.lease < kept.record.lease:
+            record.lease = kept.record.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         kept.record = record
         before = kept.size
         if change.events:

@@ -56,7 +56,8 @@ class StateStore(Protocol):
     def write(self, change: Change) -> bool:
         """Replaces the record whose version is one less, adds the events and the snapshot; answers whether it did.
 
-        A record whose slot is gone from its job frees the key, so that a retry is accepted anew.
+        A record whose slot is gone from its job frees the key, so that a retry is accepted anew. While the owner
+        stays the lease is never taken back: it may have been renewed since the record was read.
         """
 
     def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:

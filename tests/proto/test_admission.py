@@ -167,6 +167,14 @@ def test_callers_say_who_they_are(value):
     assert (error["code"], error["data"]["status_code"]) == (-32600, 401)
 
 
+def test_who_is_not_let_in_is_noted():
+    """For the log: from where, and not with which credentials; other refusals are not."""
+    steps = role(auth=("bearer",)).admit(head(authorization="Bearer secret"))
+    assert asks(steps) == Authenticate("bearer secret")
+    assert asks(steps).event.note == "these credentials are not valid (from 192.0.2.1)"
+    assert asks(role().admit(head("/nowhere"))).event.note == ""
+
+
 @pytest.mark.proves("auth.bearer")
 @pytest.mark.parametrize("value", ["Bearer secret", "bearer secret", " BEARER   secret "])
 def test_credentials_are_judged_by_whoever_holds_them(value):

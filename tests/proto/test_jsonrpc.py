@@ -246,3 +246,13 @@ def test_a_request_as_we_send_it():
         "id": "req-1",
     }
     assert jsonrpc.request({}, id=1, idempotency_key=None)["params"] == {"envelope": {}}
+
+
+def test_a_member_is_read_as_it_was_written():
+    """A result or an error, as deep as the encoder writes it."""
+    deep = {}
+    for _ in range(253):
+        deep = {"x": deep}
+    assert jsonrpc.read_member(jsonrpc.success(deep)) == {"result": {"envelope": deep}}
+    error = InvalidRequest("no", path="$.x")
+    assert jsonrpc.read_member(jsonrpc.failure(error)) == {"error": jsonrpc.error_member(error)}

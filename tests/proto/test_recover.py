@@ -260,9 +260,9 @@ def test_a_worker_knows_what_it_has_in_hand(outcome):
     wire = link()
     steps = hold(wire, request_frame())
     [task] = wire.state.tasks()
-    assert wire.server.live == {task.id}
+    assert {*wire.server.live} == {task.id}
     wire.run(steps, outcome)
-    assert wire.server.live == set()
+    assert not wire.server.live
 
 
 @pytest.mark.proves("recovery.idle")
@@ -270,9 +270,9 @@ def test_a_worker_knows_what_it_runs_in_the_background():
     """And lets go of what is closed on the way."""
     wire, story, task_id = waiting_for_a_thread()
     asks(story, Saturated())
-    assert wire.server.live == {task_id}
+    assert {*wire.server.live} == {task_id}
     story.close()
-    assert wire.server.live == set()
+    assert not wire.server.live
 
 
 def beat(wire, keeper):

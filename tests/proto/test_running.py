@@ -20,7 +20,7 @@ from asap_proto.roles import (
     Write,
 )
 from asap_proto.roles.commands import Cancelled
-from asap_proto.roles.running import TaskCancelled, TaskRole, artifact_uri
+from asap_proto.roles.running import TaskCancelled, TaskRole, artifact_uri, error_id
 from asap_proto.wire import jsonrpc
 from asap_testkit import NOW, PEER, FixedClock, asks, error_of, finish, fixed_sources, link, request_frame, told
 from asap_testkit.receiving import answer_of, hold, payload_of, receive, writes
@@ -521,7 +521,8 @@ def test_a_tool_that_fails():
 
     wire = link(skills={"echo": fail})
     payload = call(wire)["result"]["envelope"]["payload"]
-    assert (payload["success"], payload["result"], payload["error"]) == (False, None, "the handler failed")
+    words = f"the handler failed ({error_id(wire.ran[0].task_id)})"
+    assert (payload["success"], payload["result"], payload["error"]) == (False, None, words)
     assert call(wire)["result"]["envelope"]["payload"] == payload
     assert len(wire.ran) == 1
     assert wire.state.read(wire.ran[0].task_id, now=AT).status is TaskStatus.FAILED

@@ -240,3 +240,12 @@ def test_what_is_wrong_first_is_told_first(changes, code):
     wrong = {"timestamp": "2001-01-01T00:00:00Z", "extensions": {"nonce": 5}, "payload_type": "x", "payload": {}}
     steps = receive(request_frame(**(wrong | changes)), caller=CALLER)
     assert error_of(steps)["data"]["code"] == code
+
+
+def test_who_speaks_for_another_is_noted():
+    """For the log: who it is, and for whom it spoke; an error of another kind, and one without an envelope, is not."""
+    _, event = end(receive(request_frame(sender=PEER), caller=CALLER))
+    words = "the sender is not the agent that the credentials name"
+    assert event.note == f"{words} (caller={ME}, envelope=letter-1, sender={PEER})"
+    assert end(receive(request_frame(payload_type="x", payload={})))[1].note == ""
+    assert end(receive({"method": 5}))[1].note == ""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asap_proto.errors import HandlerFailed, InvalidInput, Overloaded, TaskNotFound
+from asap_proto.errors import Fault, HandlerFailed, InvalidInput, Overloaded, TaskNotFound
 from asap_proto.model import (
     PAYLOADS,
     McpResourceFetch,
@@ -14,7 +14,7 @@ from asap_proto.model import (
     TaskUpdate,
     TextPart,
 )
-from asap_proto.roles import Raised, Returned, Saturated, TimedOut
+from asap_proto.roles import Raised, Returned, Saturated, TimedOut, error_id
 from asap_testkit import request_frame
 from asap_testkit.receiving import answer_of, end, invokes, receive, role, run, unsendable, writes
 
@@ -60,7 +60,36 @@ def test_what_a_handler_means_the_peer_to_know_is_told():
 def test_an_error_that_can_not_or_must_not_be_told(error):
     """Facts that are no JSON, and what another peer told the handler, are a failure like any other."""
     data = answer_of(run(Raised(error))[0])["error"]["data"]
+    assert data.pop("details").keys() == {"error_id"}
     assert data == {"code": "asap:execution/handler_failed", "error": "the handler failed", "path": "$.params.envelope"}
+
+
+def test_what_is_told_has_no_secrets_in_it():
+    """Neither the message, nor the facts, nor the faults of what a handler raises; the error itself stays as it was."""
+    facts = {"url": "https://me:x1@host", "headers": {"cookie": "x1"}, "task_id": "t"}
+    error = InvalidInput("Bearer x1", faults=[Fault("$.input", "odd", "got token=x1")], facts=facts)
+    data = answer_of(run(Raised(error))[0])["error"]["data"]
+    assert data["error"] == "Bearer ***"
+    assert data["details"] == {"url": "https://***@host", "headers": {"cookie": "***"}, "task_id": "t"}
+    assert data["validation_errors"][0]["msg"] == "got token=***"
+    assert (error.message, error.facts, error.faults[0].problem) == ("Bearer x1", facts, "got token=x1")
+
+
+@pytest.mark.parametrize("outcome", [Raised(ValueError("secret")), Raised(Overloaded("secret"))])
+def test_a_failure_has_an_id(outcome):
+    """The peer is told what finds the line of the log: the failure goes by the id of its task."""
+    steps = receive(request_frame())
+    command = invokes(steps)
+    writes(steps, outcome)
+    data = answer_of(end(steps, True)[0])["error"]["data"]
+    assert data["details"] == {"error_id": error_id(command.job.task_id)}
+    assert error_id("task_01K") == "err_01K"
+
+
+def test_what_can_not_be_sent_has_an_id_too():
+    """What was returned may not be sent: that is a failure like another."""
+    error, event = unsendable(receive(request_frame()), {1: 2})
+    assert error["data"]["details"] == {"error_id": error_id(event.task_id)}
 
 
 @pytest.mark.parametrize("value", [5, "x", [], TextPart("x"), {1: 2}, {"x": {1}}, {"x": 2**64}, {"x": "\ud800"}])

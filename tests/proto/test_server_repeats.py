@@ -59,6 +59,17 @@ def test_what_is_not_accepted(why, code, status):
     assert answer_of(response)["id"] == "req-1"
 
 
+def test_a_nonce_that_was_used_is_noted():
+    """For the log: who sent it, in what, and enough of the nonce to find it; of no other error."""
+    steps = receive(request_frame(extensions={"nonce": "Zm9vYmFyYmF6cXV4eA"}), caller=CALLER)
+    accepts(steps)
+    note = f"this nonce was used before (caller={ME}, envelope=letter-1, sender={ME}, nonce=Zm9vYmFy…)"
+    assert end(steps, Refused("repeated"))[1].note == note
+    steps = receive(request_frame(extensions=NONCE))
+    accepts(steps)
+    assert end(steps, Refused("nonces full"))[1].note == ""
+
+
 @pytest.mark.proves("nonce.burned")
 def test_a_request_that_is_refused_keeps_its_nonce():
     """Skill, handler, time and depth are looked at before the nonce is claimed."""

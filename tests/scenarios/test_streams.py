@@ -13,6 +13,8 @@ import pytest
 
 from asap_proto import Limits, TaskResponse, TaskStatus, TaskUpdate
 from asap_proto.errors import HandlerFailed, InvalidInput, PeerUnreachable, SkillNotFound, TaskNotFound
+from asap_proto.model import UpdateType
+from asap_proto.roles import PARENT_EXTENSION
 from asap_proto.rules.retry import RetryRule
 
 from .fronts import ME, WORKER, holds
@@ -344,11 +346,7 @@ def test_a_slow_reader(front, stack):
     url = stack.enter_context(front.serving(agent))
     count = 4000
     with slow_reader(url, frame("pour", count=count)) as reader, front.client(url) as client:
-        # It goes on until what is between the two is full, and then stands.
-        before = -1
-        while before != len(told):
-            before = len(told)
-            time.sleep(0.3)
+        before = standing(told)
         assert 0 < before < count
         for n in range(10):
             assert client.request("echo", {"n": n}).result == {"n": n}
@@ -357,6 +355,55 @@ def test_a_slow_reader(front, stack):
     assert len(told) == count
     assert heard.count(b'"percent":1') == count
     assert b'"completed"' in heard
+
+
+def standing(told):
+    """How much is told once what is between a task and its slow reader is full."""
+    before = -1
+    while before != len(told):
+        before = len(told)
+        time.sleep(0.3)
+    return before
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["as the front likes it", "plain function"])
+def test_a_slow_reader_holds_nobody_else(front, stack, plain):
+    """While its handler waits for a slow reader a task is told news, is cancelled, and its handler hears of that."""
+    agent = front.agent(limits=Limits(stream_events=5))
+    told, ended = [], []
+
+    def pour(task):
+        try:
+            while True:
+                task.progress(1, "x" * 10_000)
+                told.append(task.id)
+        except BaseException as cut:
+            ended.append(cut)
+            raise
+
+    @agent.skill("pour")
+    def pour_awaiting(task):
+        try:
+            while True:
+                yield task.progress(1, "x" * 10_000)
+                told.append(task.id)
+        except BaseException as cut:
+            ended.append(cut)
+            raise
+
+    agent.real.skill("pour plainly")(pour)
+    url = stack.enter_context(front.serving(agent))
+    client = stack.enter_context(front.client(url, timeout=3.0, retry=RetryRule(attempts=1)))
+    with slow_reader(url, frame("pour plainly" if plain else "pour")):
+        holds(lambda: told)
+        before = standing(told)
+        news = TaskUpdate("task_part", UpdateType.PROGRESS, WORKING, {"percent": 50})
+        for _ in range(10):
+            client.send(client.role.compose(WORKER, news, extensions={PARENT_EXTENSION: told[0]}))
+        assert client.cancel(told[0]).status is CANCELLED
+        assert client.state(told[0]).status is CANCELLED
+        holds(lambda: ended)
+        assert len(told) <= before + 1
 
 
 def test_a_reader_that_leaves(front, stack):
@@ -450,5 +497,91 @@ def test_a_stop_ends_streams(front, stack):
             following = threads.submit(follow, url)
             assert heard.wait(10)
             begun = time.monotonic()
-        assert time.monotonic() - begun < 8
+        assert time.monotonic() - begun < 2.5
         following.result(10)
+
+
+def test_a_stop_lets_a_stream_end(front, stack):
+    """Who follows what runs when the server is told to stop hears its end, where that comes within the grace."""
+    agent, heard = front.agent(limits=Limits(grace_seconds=10)), threading.Event()
+
+    @agent.skill("work")
+    def work(task):
+        yield task.progress(1)
+        yield front.until(heard.is_set)
+        yield front.pause(0.5)
+        yield task.progress(2)
+        return {"done": True}
+
+    def follow(url):
+        with front.client(url, retry=RetryRule(attempts=1)) as client, client.stream("work", {}) as payloads:
+            told = []
+            for payload in payloads:
+                told.append(payload)
+                if isinstance(payload, TaskUpdate) and payload.progress:
+                    heard.set()
+            return told
+
+    with ThreadPoolExecutor(1) as threads:
+        with front.serving(agent) as url:
+            following = threads.submit(follow, url)
+            assert heard.wait(10)
+        told = following.result(10)
+    assert percents(told) == [1, 2]
+    assert told[-1].result == {"done": True}
+
+
+def test_a_stream_ends_in_the_reply(front, stack):
+    """What a handler answers is the last event, as it is the reply: with its metrics, and told to be over."""
+    agent = front.agent()
+
+    @agent.skill("work")
+    def work(task):
+        status = TaskStatus(task.input["status"])
+        return TaskResponse(task.id, status, {"n": 1}, {"so": "far"}, {"seconds": 0.5})
+
+    url = stack.enter_context(front.serving(agent))
+    client = stack.enter_context(front.client(url))
+    for said, status in (("completed", COMPLETED), ("failed", FAILED), ("working", COMPLETED)):
+        with client.stream("work", {"status": said}) as payloads:
+            *_, streamed = payloads
+        with client.follow(streamed.task_id) as payloads:
+            *_, followed_later = payloads
+        for last in (streamed, followed_later):
+            assert (last.status, last.result) == (status, {"n": 1})
+            assert (last.final_state, last.metrics) == ({"so": "far"}, {"seconds": 0.5})
+
+
+def test_a_tool_in_a_stream(front, stack):
+    """A tool call that is followed ends in the tool's result, or in what went wrong; its task in a task's response."""
+    agent = front.agent()
+
+    @agent.skill("add")
+    def add(task):
+        yield task.progress(50)
+        return {"sum": sum(task.input["terms"])}
+
+    @agent.skill("fail")
+    def fail(task):
+        raise ValueError("secret")
+
+    url = stack.enter_context(front.serving(agent))
+    client = stack.enter_context(front.client(url))
+
+    def called(tool, **arguments):
+        payload = {"request_id": "call-1", "tool_name": tool, "arguments": arguments}
+        with followed(url, frame(payload=payload, kind="mcp.tool_call")) as response:
+            *updates, (_, last) = events_of(response)
+        assert last["payload_type"] == "mcp.tool_result"
+        assert last["payload"]["request_id"] == "call-1"
+        return updates[0][1]["payload"]["task_id"], last["payload"]
+
+    task_id, result = called("add", terms=[1, 2])
+    assert (result["success"], result["result"]) == (True, {"sum": 3})
+    _, failure = called("fail")
+    assert (failure["success"], failure["result"]) == (False, None)
+    assert failure["error"]
+    assert "secret" not in failure["error"]
+    with client.follow(task_id) as payloads:
+        *_, last = payloads
+    assert (last.task_id, last.status, last.result) == (task_id, COMPLETED, {"sum": 3})

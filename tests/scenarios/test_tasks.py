@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
+from asap_adapters.stores.sqlite import SqliteState
 from asap_proto import Limits, Misuse, TaskStatus
 from asap_proto.errors import (
     HandlerFailed,
@@ -237,6 +238,33 @@ def test_cancel_reaches_a_plain_function(front, stack, call):
         agent.real.skill("work")(work)
 
     assert cancel_running(front, stack, register) == ["told"]
+
+
+@pytest.mark.parametrize("kept", ["memory", "SQLite"])
+def test_a_handler_that_never_stops_telling(front, stack, tmp_path, kept):
+    """Its writes follow each other without a pause: others have their turn, and it is cancelled like any other."""
+    state = stack.enter_context(SqliteState(tmp_path / "tasks.db", agent=WORKER)) if kept == "SQLite" else None
+    agent = front.agent(store=state)
+    started = []
+
+    @agent.skill("tell")
+    def tell(task):
+        started.append(task.id)
+        while True:
+            yield task.progress(1)
+            yield task.save({"n": 1})
+            yield task.load()
+
+    agent.skill("echo")(lambda task: task.input)
+    client = stack.enter_context(front.client(stack.enter_context(front.serving(agent))))
+    for n in range(1, 6):
+        task_id = client.submit("tell", {}).task_id
+        holds(lambda n=n: len(started) == n)
+        assert client.request("echo", {"n": n}).result == {"n": n}
+        assert client.cancel(task_id).status is CANCELLED
+    if front.name != "sync":
+        with pytest.raises(HandlerTimedOut):
+            client.request("tell", {}, config={"timeout": 0.05})
 
 
 def test_a_handler_may_look_whether_it_is_cancelled(front, stack):

@@ -116,6 +116,86 @@ CLAUSES: Mapping[str, Clause] = {
     "entities.snapshot-version": Clause("Snapshots count from 1.", "ASAP entities"),
     "task.depth": Clause("Tasks nest 0 to 10 deep; depth travels in extensions.task_depth.", "ASAP limits; ours"),
     "skill.known": Clause("A skill that is not in the manifest is -32602.", "ours"),
+    # Tasks
+    "task.submit": Clause(
+        "With extensions.prefer 'respond-async' a request is answered before it runs, with its task's id.",
+        "RFC 7240 section 4.1; ours",
+    ),
+    "task.timeout": Clause(
+        "config.timeout, or timeout_seconds, is how long the handler may run, within the agent's limit.",
+        "ASAP payload types, 1.4; ours",
+    ),
+    "task.visible": Clause(
+        "A task is its authenticated caller's; to any other it is not there. Else who knows its id is believed.", "ours"
+    ),
+    "task.cancel": Clause(
+        "A cancel reaches the handler wherever it runs, and is answered with the status reached; "
+        "what nobody runs is cancelled at once, what is over is asap:task/already_completed.",
+        "ASAP payload types, task state machine; ours",
+    ),
+    "task.question": Clause(
+        "A handler that asks leaves its task input_required; it is run again, its n-th question has the n-th answer.",
+        "ASAP task state machine; ours",
+    ),
+    "task.message": Clause(
+        "A message answers a task that waits, once; to any other it is asap:protocol/invalid_state.",
+        "ASAP payload types; ours",
+    ),
+    "task.news": Clause(
+        "Updates, notices and responses of a subtask reach the log of extensions.parent_task_id; else -32602.",
+        "ASAP payload types; ours",
+    ),
+    "task.progress": Clause("Progress is a line of the task's log, and how the task stands.", "ASAP entities; ours"),
+    "task.artifact": Clause("An artifact is a line of the log, with its parts.", "ASAP entities; ours"),
+    "state.save": Clause(
+        "A snapshot is a copy, with the next version and an id; what is loaded is the newest, or what was restored.",
+        "ASAP task state machine; ours",
+    ),
+    "state.query": Clause(
+        "A query tells the status, the result once there is one, and the newest snapshot, or that of a version.",
+        "ASAP payload types; ours",
+    ),
+    "state.restore": Clause(
+        "A task that waits goes on from a snapshot; of one that is over a new task does; any other is invalid_state.",
+        "ASAP payload types, task state machine; ours",
+    ),
+    "state.adopt": Clause(
+        "A restore that brings snapshot and request in its extensions goes on with another agent's task.", "ours"
+    ),
+    "mcp.tool": Clause(
+        "A tool call runs the skill of its name; failures and unknown names are results with success false.",
+        "ASAP MCP, payload types; ours",
+    ),
+    "mcp.resource": Clause("asap:artifact:TASK/ARTIFACT is fetched with its parts.", "ASAP MCP, payload types; ours"),
+    # Streams
+    "stream.request": Clause(
+        "POST /asap/stream accepts a task request, which runs whoever listens; again it is the same task.",
+        "ASAP 2.2; ours",
+    ),
+    "stream.query": Clause("A state query follows the task that it names, and starts nothing.", "ours"),
+    "stream.events": Clause(
+        "Each event is one bare envelope in one line, numbered by the task's log; the last is the response.",
+        "ASAP 2.2; WHATWG HTML section 9.2; ours",
+    ),
+    "stream.resume": Clause("With Last-Event-ID only later events are told.", "WHATWG HTML section 9.2.4; ours"),
+    "stream.refusal": Clause("What can't be followed has a whole answer, refusals included.", "ASAP 2.2; ours"),
+    "stream.poll": Clause("A task that another worker may run is looked at once a beat.", "ours"),
+    # Workers
+    "store.compare-and-set": Clause(
+        "Each write is made against the version before; one that was overtaken is judged anew.", "ours"
+    ),
+    "recovery.lease": Clause("A worker holds a task by a lease, which no write shortens.", "ours"),
+    "recovery.beat": Clause("Once a beat a worker finds what others ask of its tasks.", "ours"),
+    "recovery.fencing": Clause("A run that has lost its task writes nothing more.", "ours"),
+    "recovery.takeover": Clause(
+        "A task whose worker is lost is run again where it never began, has a snapshot, or its skill is restartable; "
+        "else it is asap:execution/interrupted.",
+        "ours",
+    ),
+    "recovery.released": Clause("A task that is cut off is given back; a run that never began does not count.", "ours"),
+    "recovery.slot": Clause("A key outlives its worker: a retry waits, then is told what came of the first.", "ours"),
+    "recovery.idle": Clause("What a worker holds and does not run is recovered as if it were another's.", "ours"),
+    "recovery.store": Clause("A store that is away for a while costs no run.", "ours"),
     # Lifecycle
     "lifecycle.table": Clause("Tasks move along the table, and nowhere else.", "ASAP task state machine"),
     "lifecycle.no-self-moves": Clause("No state leads to itself.", "ASAP task state machine"),

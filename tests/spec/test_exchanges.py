@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from asap_proto.model import AuthScheme, TaskCancel
+from asap_proto.model import AuthScheme, TaskCancel, TextPart
+from asap_proto.roles import Invoke, Returned, artifact_uri
 from asap_testkit import CALLER, ME, NOW, PEER, echo_manifest, link, request_frame
+from asap_testkit.receiving import receive
 
 OTHER = "urn:asap:agent:other"
 
@@ -316,6 +318,210 @@ def test_a_handler_that_raises():
     response = link(skills={"echo": fail}).post(request_frame(id=7))
     assert (json.loads(response.body)["error"]["code"], json.loads(response.body)["id"]) == (-32603, 7)
     assert b"secret" not in response.body
+
+
+# -- tasks -----------------------------------------------------------------------------------------------------------
+
+
+def asking(job, task):
+    """A handler that saves a draft, asks where to, and answers that."""
+    known = yield from task.load()
+    if known is None:
+        yield from task.progress(50, "half")
+        known = (yield from task.save({"draft": 1})).data
+    answer = yield from task.need_input({"question": "where to?"})
+    return {"known": known, "to": answer["input"]}
+
+
+def say(wire, payload_type, payload, id="next", extensions=None, key=None):
+    """The envelope that answers a payload."""
+    frame = request_frame(id=id, key=key, payload_type=payload_type, payload=payload, extensions=extensions)
+    status, answer = ask(frame, wire=wire)
+    assert (status, answer["id"]) == (200, id)
+    return answer["result"]["envelope"]
+
+
+def message(task_id, **fields):
+    return {"task_id": task_id, "message_id": "m", "sender": ME, "role": "user", "parts": [], **fields}
+
+
+@pytest.mark.proves("task.submit", "task.question", "task.message", "state.query")
+def test_a_task_from_its_submission_to_its_end():
+    """Submitted, asked about, told what it waits for, done: each step as a peer sees it."""
+    wire = link(skills={"echo": asking})
+    submitted = ask(request_frame(key="k", extensions={"prefer": "respond-async"}), wire=wire)[1]["result"]["envelope"]
+    task_id = submitted["payload"]["task_id"]
+    assert (submitted["payload_type"], submitted["payload"]["status"]) == ("task.response", "submitted")
+    wire.rest()
+    told = say(wire, "state.query", {"task_id": task_id})
+    assert (told["payload_type"], told["payload"]["status"]) == ("task.response", "input_required")
+    assert (told["payload"]["final_state"], told["payload"]["result"]) == ({"draft": 1}, None)
+    assert told["extensions"].keys() == {"task", "snapshot", "request", "input_request"}
+    assert told["extensions"]["task"]["progress"] == {"percent": 50, "message": "half"}
+    assert told["extensions"]["input_request"] == {"question": "where to?"}
+    answer = say(wire, "message.send", message(task_id), extensions={"input": {"city": "Oslo"}})
+    assert (answer["payload"]["task_id"], answer["payload"]["status"]) == (task_id, "working")
+    wire.rest()
+    done = ask(request_frame(key="k"), wire=wire)[1]["result"]["envelope"]
+    assert done["payload"]["result"] == {"known": {"draft": 1}, "to": {"city": "Oslo"}}
+    assert done["correlation_id"] == "letter-1"
+
+
+@pytest.mark.proves("task.cancel", "state.restore")
+def test_a_task_that_is_cancelled_and_gone_on_with():
+    """Cancelled it stays cancelled; from its snapshot a new task goes on."""
+    wire = link(skills={"echo": asking})
+    task_id = ask(request_frame(key="k"), wire=wire)[1]["result"]["envelope"]["payload"]["task_id"]
+    snapshot = say(wire, "state.query", {"task_id": task_id, "version": 1})["extensions"]["snapshot"]
+    cancelled = say(wire, "task.cancel", {"task_id": task_id, "reason": "enough"})
+    assert (cancelled["payload"]["status"], cancelled["payload"]["result"]) == ("cancelled", None)
+    again = say(wire, "state.restore", {"task_id": task_id, "snapshot_id": snapshot["id"]})["payload"]
+    assert (again["task_id"] != task_id, again["status"]) == (True, "submitted")
+    wire.rest()
+    say(wire, "message.send", message(again["task_id"]), extensions={"input": {"city": "Rome"}})
+    wire.rest()
+    assert say(wire, "state.query", {"task_id": again["task_id"]})["payload"]["result"] == {
+        "known": {"draft": 1},
+        "to": {"city": "Rome"},
+    }
+    assert say(wire, "state.query", {"task_id": task_id})["payload"]["status"] == "cancelled"
+
+
+@pytest.mark.proves("state.adopt")
+def test_a_task_that_moves_to_another_agent():
+    """What one agent tells of a task, a restore brings to another, which goes on with it."""
+    wire = link(skills={"echo": asking})
+    task_id = ask(request_frame(), wire=wire)[1]["result"]["envelope"]["payload"]["task_id"]
+    told = say(wire, "state.query", {"task_id": task_id})["extensions"]
+    other = link(skills={"echo": asking})
+    restore = {"task_id": task_id, "snapshot_id": told["snapshot"]["id"]}
+    brought = {"snapshot": told["snapshot"], "request": told["request"]}
+    again = say(other, "state.restore", restore, extensions=brought)["payload"]["task_id"]
+    other.rest()
+    found = say(other, "state.query", {"task_id": again})
+    assert (found["payload"]["status"], found["payload"]["final_state"]) == ("input_required", {"draft": 1})
+
+
+def working(wire):
+    """The id of a task whose handler runs."""
+    steps = receive(request_frame(), server=wire.server)
+    wire.reach(steps, Invoke)
+    return wire.state.tasks()[-1].id, steps
+
+
+@pytest.mark.proves("task.cancel", "task.message", "task.news", "state.query", "state.restore", "task.visible")
+@pytest.mark.parametrize(
+    ("payload_type", "payload", "code", "path"),
+    [
+        ("task.cancel", {"task_id": "DONE"}, "task/already_completed", "payload.task_id"),
+        ("task.cancel", {"task_id": "task_x"}, "task/not_found", "payload.task_id"),
+        ("state.query", {"task_id": "task_x"}, "task/not_found", "payload.task_id"),
+        ("state.query", {"task_id": "DONE", "version": 1}, "task/snapshot_not_found", "payload.version"),
+        ("state.restore", {"task_id": "task_x", "snapshot_id": "s"}, "task/not_found", "payload.task_id"),
+        ("state.restore", {"task_id": "DONE", "snapshot_id": "s"}, "task/snapshot_not_found", "payload.snapshot_id"),
+        ("message.send", message("DONE"), "task/already_completed", "payload.task_id"),
+        ("message.send", message("RUNS"), "protocol/invalid_state", "payload.task_id"),
+        ("message.send", message("task_x"), "task/not_found", "payload.task_id"),
+        ("artifact.notify", {"artifact_id": "a", "task_id": "t"}, "protocol/unsolicited", "extensions.parent_task_id"),
+        ("mcp.resource_fetch", {"resource_uri": "file:///x"}, "resource/not_found", "payload.resource_uri"),
+    ],
+)
+def test_what_tasks_refuse(payload_type, payload, code, path):
+    """-32602, each with a code of its own and the path of what named the task."""
+    wire = link()
+    done = ask(request_frame(), wire=wire)[1]["result"]["envelope"]["payload"]["task_id"]
+    runs, steps = working(wire)
+    named = json.loads(json.dumps(payload).replace("DONE", done).replace("RUNS", runs))
+    found = refused(request_frame(payload_type=payload_type, payload=named), wire=wire)
+    assert found == (-32602, f"asap:{code}", f"$.params.envelope.{path}")
+    assert wire.run(steps, Returned({})).status == 200
+
+
+@pytest.mark.proves("mcp.tool", "mcp.resource", "task.artifact")
+def test_tools_and_resources():
+    """A skill is a tool, what it makes a resource."""
+
+    def draw(job, task):
+        artifact = yield from task.artifact("picture", [TextPart(job.payload.input["of"])])
+        return {"uri": artifact_uri(job.task_id, artifact.id)}
+
+    wire = link(skills={"echo": draw})
+    call = {"request_id": "r", "tool_name": "echo", "arguments": {"of": "a house"}}
+    result = say(wire, "mcp.tool_call", call)
+    assert (result["payload_type"], result["payload"]["success"]) == ("mcp.tool_result", True)
+    data = say(wire, "mcp.resource_fetch", {"resource_uri": result["payload"]["result"]["uri"]})
+    assert data["payload_type"] == "mcp.resource_data"
+    assert data["payload"]["content"]["parts"] == [{"type": "text", "content": "a house"}]
+    missing = say(wire, "mcp.tool_call", {**call, "tool_name": "sing"})["payload"]
+    assert (missing["success"], missing["result"], missing["error"]) == (False, None, "no such tool")
+
+
+@pytest.mark.proves("task.news")
+def test_news_of_a_subtask():
+    """Is answered, and stands in the log of the task that it is a part of."""
+    wire = link()
+    parent, steps = working(wire)
+    news = {"task_id": "task_x", "update_type": "progress", "status": "working", "progress": {"percent": 1}}
+    answer = say(wire, "task.update", news, extensions={"parent_task_id": parent})
+    assert (answer["payload"]["task_id"], answer["payload"]["status"]) == ("task_x", "working")
+    assert [event.kind for event in wire.state.events(parent, after=1, most=10)] == ["subtask"]
+    assert wire.run(steps, Returned({})).status == 200
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------
+
+
+def events(wire, frame, **headers):
+    """The events of a stream, as lines of its body: each number and its envelope."""
+    head = wire.post(frame, path="/asap/stream", **headers)
+    assert (head.status, head.headers["content-type"]) == (200, "text/event-stream")
+    found = []
+    for block in b"".join(wire.emitted[1:]).decode().split("\n\n")[:-1]:
+        number, data = block.split("\n")
+        found.append((number.removeprefix("id: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+@pytest.mark.proves("stream.request", "stream.events", "stream.resume")
+def test_a_stream():
+    """Bare envelopes, each correlated to the request and numbered; the last is what the request is answered with."""
+    wire = link(skills={"echo": lambda job: {"ok": True}})
+    told = events(wire, request_frame(key="k"))
+    assert [number for number, _ in told] == ["1", "2", "3"]
+    assert {envelope["correlation_id"] for _, envelope in told} == {"letter-1"}
+    assert [envelope["payload_type"] for _, envelope in told] == ["task.update", "task.update", "task.response"]
+    assert told[-1][1]["payload"]["result"] == {"ok": True}
+    later = events(wire, request_frame(key="k"), last_event_id="2")
+    assert [(number, envelope["payload"]) for number, envelope in later] == [("3", told[-1][1]["payload"])]
+    by_id = events(
+        wire, request_frame(payload_type="state.query", payload={"task_id": told[0][1]["payload"]["task_id"]})
+    )
+    assert [envelope["payload"] for _, envelope in by_id] == [envelope["payload"] for _, envelope in told]
+
+
+@pytest.mark.proves("stream.events")
+def test_a_stream_of_a_task_that_fails():
+    """Its last event carries the error that its request would be answered with."""
+
+    def fail(job):
+        raise RuntimeError("secret")
+
+    wire = link(skills={"echo": fail})
+    number, last = events(wire, request_frame(key="k"))[-1]
+    assert (number, last["payload"]["status"], last["payload"]["result"]) == ("3", "failed", None)
+    assert last["extensions"]["error"] == ask(request_frame(key="k"), wire=wire)[1]["error"]
+
+
+@pytest.mark.proves("stream.refusal")
+def test_a_stream_that_is_refused():
+    """Has the answer that it would have at /asap."""
+    wire = link()
+    for frame in (request_frame(extra=1), request_frame(payload_type="custom"), [request_frame()], 5):
+        response = wire.post(frame, path="/asap/stream")
+        assert (response.status, response.headers["content-type"]) == (200, "application/json")
+        assert "error" in json.loads(response.body)
+    frame = request_frame(payload_type="state.query", payload={"task_id": "task_x"})
+    assert json.loads(wire.post(frame, path="/asap/stream").body) == ask(frame, wire=wire)[1]
 
 
 @pytest.mark.proves("manifest.document")

@@ -49,7 +49,8 @@ class LossyLine:
                 threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError), client, server:
+        # A socket that was closed meanwhile is no file any more, which `select` calls a wrong value.
+        with suppress(OSError, ValueError), client, server:
             while True:
                 readable, _, _ = select.select([client, server], [], [])
                 if server in readable:

@@ -11,12 +11,14 @@ import anyio
 from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, RequestHead, fold
 from asap_proto.roles import Admitted, Emit
+from asap_proto.rules.redaction import redact_text
 from asap_proto.wire.body import BodyGauge
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
+from .._shared.logs import Exchange
 from .drive import drive
-from .server import Follower, Performer
+from .server import Closing, Follower, Performer
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -52,11 +54,18 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            head = _head(scope)
+            exchange = Exchange(head)
             try:
-                response = await self._answer(scope, receive, send)
+                response = await self._answer(head, exchange, receive, send)
             except _Gone:
                 return
+            except Exception as error:
+                if exchange.begun:
+                    raise  # only so the server breaks the connection off
+                response = self._performer.ours(error)
             if response is not None:
+                exchange.answered(response)
                 await _send(send, response)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -64,8 +73,9 @@ class App:
             await send({"type": "websocket.close", "code": 1008})
 
     def close(self) -> None:
-        """Takes no more work; what runs may end within `Limits.grace_seconds` from now.
+        """Takes no more work; what runs may end within `Limits.grace_seconds` from now. To be called in its event loop.
 
+        Streams end at once, but for those of tasks that run here: a reader finds its task again at another worker.
         For a server that is told to stop: it says so to the app only once no request runs any more.
         """
         if self._closed is None:
@@ -82,7 +92,7 @@ class App:
                     found: BaseException = error
                     while isinstance(found, BaseExceptionGroup):
                         found = found.exceptions[0]
-                    message = f"the store can't be opened: {type(found).__name__}: {found}"
+                    message = redact_text(f"the store can't be opened: {type(found).__name__}: {found}")
                     await send({"type": "lifespan.startup.failed", "message": message})
                     return
             async with anyio.create_task_group() as group:
@@ -105,35 +115,40 @@ class App:
         with anyio.move_on_after(max(0.0, self._grace - passed)):
             await self._performer.idle()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> HttpResponse | None:
-        admitted = await drive(self._role.admit(_head(scope)), self._perform)
+    async def _answer(self, head: RequestHead, exchange: Exchange, receive: Receive, send: Send) -> HttpResponse | None:
+        admitted = await drive(self._role.admit(head), self._perform)
         if isinstance(admitted, HttpResponse):
+            exchange.heard()
             return admitted
         try:
             body = await _read(receive, admitted)
         except AsapError as error:
             return self._role.refuse(admitted, error)
+        exchange.heard(body)
         if admitted.streams:
-            return await self._stream(admitted, body, receive, send)
+            return await self._stream(admitted, body, exchange, receive, send)
         return await drive(self._role.receive(admitted, body), self._perform)
 
-    async def _stream(self, admitted: Admitted, body: bytes, receive: Receive, send: Send) -> HttpResponse | None:
+    async def _stream(
+        self, admitted: Admitted, body: bytes, exchange: Exchange, receive: Receive, send: Send
+    ) -> HttpResponse | None:
         """Answers in parts, until all is said or the reader is gone."""
-        follower, begun = Follower(admitted.seen), False
+        follower = Follower(admitted.seen)
 
         async def emit(command: Emit) -> None:
-            nonlocal begun
             if isinstance(part := command.part, HttpResponse):
                 await send({"type": "http.response.start", "status": part.status, "headers": _headers(part)})
-                begun = True
+                exchange.answered(part)
             else:
+                exchange.said(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
 
         whole: HttpResponse | None = None
 
         async def tell() -> None:
             nonlocal whole
-            whole = await drive(self._role.stream(admitted, body), self._performer.follow(follower, emit))
+            with suppress(Closing):
+                whole = await drive(self._role.stream(admitted, body), self._performer.follow(follower, emit))
             group.cancel_scope.cancel()
 
         try:
@@ -144,7 +159,7 @@ class App:
                 group.cancel_scope.cancel()
         finally:
             self._performer.leave(follower)
-        if begun:
+        if exchange.begun:
             with suppress(OSError):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         return whole

@@ -126,9 +126,10 @@ class Client(BaseClient):
         trace_id: str | None = None,
         idempotency_key: str | None = None,
         within: Job | None = None,
-    ) -> AsyncIterator[AsyncIterator[Payload]]:
+    ) -> AsyncIterator[AsyncIterator[Payload | dict[str, Any]]]:
         """Hands over a task and follows it: gives its updates as they come, its `TaskResponse` last.
 
+        The reference's agents tell pieces instead, each the JSON object it is: chunk, progress, final, status.
         A connection that drops is opened again from the event last seen. Raises as `request` does.
         """
         envelope = compose_request(
@@ -146,7 +147,7 @@ class Client(BaseClient):
             yield payloads
 
     @asynccontextmanager
-    async def follow(self, task_id: str) -> AsyncIterator[AsyncIterator[Payload]]:
+    async def follow(self, task_id: str) -> AsyncIterator[AsyncIterator[Payload | dict[str, Any]]]:
         """Follows a task from its first event on, as `stream` does."""
         envelope = self._role.compose(await self._peer_urn(), StateQuery(task_id))
         async with self._streaming(self._role.stream(envelope)) as payloads:
@@ -207,7 +208,7 @@ class Client(BaseClient):
         return await self.send(self._role.compose(await self._peer_urn(), payload))
 
     @asynccontextmanager
-    async def _streaming(self, steps: Steps[None]) -> AsyncIterator[AsyncIterator[Payload]]:
+    async def _streaming(self, steps: Steps[None]) -> AsyncIterator[AsyncIterator[Payload | dict[str, Any]]]:
         async with AsyncExitStack() as streams:
             chunks: list[AsyncIterator[bytes | TransportFailure]] = []
 
@@ -257,7 +258,7 @@ async def _piece(pieces: AsyncIterator[bytes | TransportFailure], seconds: float
         return TransportFailure("timed_out", f"nothing came for {seconds:g} s")
 
 
-async def _payloads(steps: Steps[None], perform: Perform) -> AsyncGenerator[Payload, None]:
+async def _payloads(steps: Steps[None], perform: Perform) -> AsyncGenerator[Payload | dict[str, Any], None]:
     """What the story delivers, as it does."""
     answer: Any = None
     tell = steps.send
@@ -267,7 +268,7 @@ async def _payloads(steps: Steps[None], perform: Perform) -> AsyncGenerator[Payl
         except StopIteration:
             return
         if isinstance(command, Deliver):
-            yield command.envelope.payload  # type: ignore[misc]
+            yield command.envelope.payload
             answer, tell = None, steps.send
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,9 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from asap_proto.errors import StateUnavailable
 from asap_proto.roles import (
     Accept,
     AnyCommand,
@@ -64,24 +67,30 @@ from .tasks import Task, ThreadTask
 if TYPE_CHECKING:
     from .agent import Agent
 
-__all__ = ["Follower", "Performer"]
+__all__ = ["Closing", "Follower", "Performer"]
 
 log = logging.getLogger("asap_adapters.server")
 
 Perform = Callable[[AnyCommand], Awaitable[Any]]
 
 
+class Closing(Exception):
+    """A stream ends here: the server shuts down, and what it follows is not run by this worker."""
+
+
 class Follower:
     """A stream's reader, and how far it has come in the log of the task it follows."""
 
-    __slots__ = ("moved", "seen")
+    __slots__ = ("is_local", "moved", "seen")
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self.moved = anyio.Event()
+        #: Whether this worker runs the task.
+        self.is_local = False
 
     def move(self, seen: int) -> None:
-        """It has read so far; whoever waits for that goes on."""
+        """It has read so far; whoever waits for that looks again."""
         self.seen, moved, self.moved = seen, self.moved, anyio.Event()
         moved.set()
 
@@ -138,29 +147,63 @@ class Performer(BasePerformer):
 
     async def _remember(self, command: StoreCommand) -> Any:
         """Asks a store that is waited for. What it was asked it does, so its answer is not given up either."""
-        with anyio.CancelScope(shield=True):
-            if self._submits:
-                state = self._stores.state
-                return await self._outcome_of(state.submit(lambda inner: self._asked(inner, command)))
-            return await self._asked(self._stores.state, command)
+        try:
+            with anyio.CancelScope(shield=True):
+                if self._submits:
+                    state = self._stores.state
+                    return await self._outcome_of(state.submit(lambda inner: self._asked(inner, command)))
+                return await self._asked(self._stores.state, command)
+        except Exception as error:
+            raise self._unavailable(command, error) from error
 
     async def _write(self, command: Write) -> bool:
         written = await self._remember(command) if self._waits else self._asked(self._stores.state, command)
         change = command.change
-        if written and change.events and self._followers:
-            if (news := self._news.pop(change.record.id, None)) is not None:
-                news.set()
-            await self._let_followers_read(change.record.id, change.events[-1].number)
+        if written and change.events and (news := self._news.pop(change.record.id, None)) is not None:
+            news.set()
         return written  # type: ignore[no-any-return]
 
-    async def _let_followers_read(self, task_id: str, number: int) -> None:
-        """Waits while a reader of this task is too far behind: it slows its own task, never the server."""
-        for follower in tuple(self._followers.get(task_id, ())):
-            while number - follower.seen > self._served.limits.stream_events:
-                await follower.moved.wait()
+    async def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+        """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
+
+        So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
+        cancel, nor the news of its subtasks.
+        """
+        # A handler that does nothing but tell is cut off here, if it is to be, and lets others have their turn.
+        await anyio.lowlevel.checkpoint()
+        answer = await self.perform(command)
+        if isinstance(command, Write) and answer and command.change.events and self._followers:
+            task_id, number = command.change.record.id, command.change.events[-1].number
+            for follower in tuple(self._followers.get(task_id, ())):
+                while self._is_on(task_id, run) and number - follower.seen > self._served.limits.stream_events:
+                    await follower.moved.wait()
+        return answer
+
+    def _is_on(self, task_id: str, run: Run) -> bool:
+        """Whether the run was neither cut off nor given up, as a thread is that takes too long."""
+        return self._runs.get(task_id) is run and not run.interrupted
+
+    def _interrupt(self, command: Interrupt) -> bool:
+        found = super()._interrupt(command)
+        self._let_writers_look(command.task_id)
+        return found
+
+    def _let_writers_look(self, task_id: str) -> None:
+        """Wakes whoever waits for readers of this task: a thread is not cut off, and hears of its end only so."""
+        for follower in self._followers.get(task_id, ()):
+            follower.move(follower.seen)
+
+    def close(self) -> None:
+        super().close()
+        for news in self._news.values():
+            news.set()
+        self._news.clear()
 
     def follow(self, follower: Follower, emit: Callable[[Emit], Awaitable[None]]) -> Perform:
-        """Performs for one stream: what is emitted goes to its reader, how far that has come is noted."""
+        """Performs for one stream: what is emitted goes to its reader, how far that has come is noted.
+
+        Raises `Closing` instead of waiting where there is nothing to wait for any more.
+        """
         news = anyio.Event()
 
         async def perform(command: AnyCommand) -> Any:
@@ -168,6 +211,10 @@ class Performer(BasePerformer):
             match command:
                 case Emit():
                     return await emit(command)
+                case ReadTask():
+                    found = await self.perform(command)
+                    follower.is_local = found is not None and found.owner == self._served.role.worker
+                    return found
                 case ReadEvents():
                     self._followers.setdefault(command.task_id, set()).add(follower)
                     follower.move(command.after)
@@ -175,6 +222,8 @@ class Performer(BasePerformer):
                     news = self._news.setdefault(command.task_id, anyio.Event())
                     return await self.perform(command)
                 case Watch():
+                    if not (self._is_open() or follower.is_local):
+                        raise Closing
                     with anyio.move_on_after(command.seconds):
                         await news.wait()
                     return None
@@ -222,12 +271,14 @@ class Performer(BasePerformer):
         while True:
             try:
                 await drive(self._served.keeper.beat(), self.perform)
+            except StateUnavailable:
+                pass  # it was told, and is tried again in a moment
             except Exception:
                 log.exception("the store could not be cared for; tried again in a moment")
             await anyio.sleep(self._served.limits.beat_seconds)
 
     async def _authenticate(self, command: Authenticate) -> Identity | None:
-        with letting_nobody_in():
+        with letting_nobody_in(command):
             answer = self._vouched(command)
             if inspect.isawaitable(answer):
                 with anyio.fail_after(self._served.limits.auth_seconds):
@@ -242,7 +293,8 @@ class Performer(BasePerformer):
         self._runs[task_id] = run
         try:
             handler = self._served.handler(command.name, command.job)
-            task = Task(command.job, self._agent, command.task, self.perform, self._deadline(command))
+            perform = functools.partial(self._perform_for, run)
+            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
             if handler.colour == "async":
                 running = handler.function(*handler.arguments(task))
             elif self._free_threads.acquire(blocking=False):
@@ -262,6 +314,7 @@ class Performer(BasePerformer):
         finally:
             self._active -= 1
             del self._runs[task_id]
+            self._let_writers_look(task_id)
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:
         """Runs a plain function. When cut off it goes on, so it holds its thread's place until it ends."""

@@ -27,7 +27,7 @@ from asap_proto.stores import Job, MemoryQuotas, MemoryState, QuotaStore
 
 from .clients import ClientOptions
 from .inflate import ENCODINGS
-from .logs import log_failed
+from .logs import log_distrusted, log_failed
 from .metrics import Metrics
 from .skills import Handler, Skills
 from .sources import SYSTEM
@@ -273,8 +273,10 @@ class Served:
         """Counts it, or writes it down."""
         if isinstance(event, Failed):
             log_failed(event)
-        else:
-            self.metrics.count(event)
+            return
+        if event.note:
+            log_distrusted(event)
+        self.metrics.count(event)
 
     def handler(self, name: str, job: Job) -> Handler:
         return self.handlers[type(job.payload), name]

@@ -1,15 +1,119 @@
-"""What a server writes down of a failure that its peer is not told."""
+"""What a server writes down: of a failure that its peer is not told, and where that is asked for of whole exchanges.
+
+Secrets are left out before any handler has a record, whoever set up logging; `asap serve` leaves them out of what
+other libraries say too.
+"""
 
 from __future__ import annotations
 
+import copy
+import itertools
 import logging
+import traceback
+from typing import Any, ClassVar, Final
 
-from asap_proto.errors import AsapError, Misuse
-from asap_proto.roles import TOLD, Failed, Invoke, Job
+import orjson
 
-__all__ = ["log_failed", "log_raised", "log_untold"]
+from asap_proto.errors import AsapError, InternalError, Misuse
+from asap_proto.http import HttpResponse, RequestHead
+from asap_proto.roles import TOLD, Failed, Handled, Invoke, Job, error_id
+from asap_proto.rules.redaction import CUT, HIDDEN, printable, redact, redact_text
+from asap_proto.sources import Sources
 
-log = logging.getLogger("asap_adapters.server")
+__all__ = [
+    "Exchange",
+    "Redacting",
+    "SafeFormatter",
+    "exchanges",
+    "log_distrusted",
+    "log_failed",
+    "log_ours",
+    "log_raised",
+    "log_untold",
+    "new_error_id",
+    "safe_logger",
+    "safe_trace",
+]
+
+#: Characters of a message, and of a trace, that are written; the rest is cut off.
+_MESSAGE_MOST: Final = 16 * 1024
+_TRACE_MOST: Final = 64 * 1024
+#: Bytes of a body that is written down in whole; of a larger one only its size.
+_BODY_MOST: Final = 256 * 1024
+
+
+class Redacting(logging.Filter):
+    """Takes the secrets out of what is logged, and whatever would not stay on its line."""
+
+    #: Whether secrets are shown all the same: where `asap serve` is told ``--debug``, and never elsewhere.
+    reveals: ClassVar[bool] = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        _make_safe(record)
+        return True
+
+
+class SafeFormatter(logging.Formatter):
+    """Does the same for what any library logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Other handlers are not ours: they have the record as it came.
+        safe = copy.copy(record)
+        _make_safe(safe)
+        return super().format(safe)
+
+
+def safe_logger(name: str) -> logging.Logger:
+    """The logger of this name, whose records have no secrets in them; ``extra={"secrets": …}`` names some more."""
+    log = logging.getLogger(name)
+    if not any(isinstance(each, Redacting) for each in log.filters):
+        log.addFilter(Redacting())
+    return log
+
+
+def _make_safe(record: logging.LogRecord) -> None:
+    """Once only: what was made safe is marked."""
+    if getattr(record, "is_safe", False):
+        return
+    known = tuple(getattr(record, "secrets", ()))
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001  (logging itself would print the arguments as they are)
+        message = f"{record.msg} (what was to be filled in does not fit)"
+    record.msg, record.args = printable(_shown(message.rstrip(), known))[:_MESSAGE_MOST], None
+    if record.exc_info and record.exc_info[1]:
+        record.exc_text = safe_trace(record.exc_info[1], known)
+    elif record.exc_text:
+        record.exc_text = _block(_shown(record.exc_text, known))
+    if record.stack_info:
+        record.stack_info = _block(_shown(record.stack_info, known))
+    record.exc_info = None
+    record.secrets = ()
+    record.is_safe = True
+
+
+def safe_trace(error: BaseException, known: tuple[str, ...] = ()) -> str:
+    """The trace of an error and of all that led to it, each line indented: none can pass for a record of its own."""
+    return _block(_shown("".join(traceback.format_exception(error)), known))
+
+
+def _block(text: str) -> str:
+    lines = "\n".join(f"  {printable(line)}" for line in text.rstrip().split("\n"))
+    return lines if len(lines) <= _TRACE_MOST else f"  {CUT}" + lines[-_TRACE_MOST:]
+
+
+def _shown(text: str, known: tuple[str, ...] = ()) -> str:
+    if Redacting.reveals:
+        return text
+    for secret in known:
+        if len(secret) > 3:  # less is in every second word
+            text = text.replace(secret, HIDDEN)
+    return redact_text(text)
+
+
+log = safe_logger("asap_adapters.server")
+
+# -- failures --------------------------------------------------------------------------------------------------------
 
 
 def log_raised(command: Invoke, error: Exception | SystemExit) -> Exception:
@@ -17,18 +121,19 @@ def log_raised(command: Invoke, error: Exception | SystemExit) -> Exception:
 
     Answers what the story is to be told. A handler that means to end the process is not obeyed.
     """
+    name, id = command.name, command.job.task_id
     if isinstance(error, TOLD):
-        log.info("handler %r: %s (task %s)", command.name, error.code, command.job.task_id)
+        log.info("handler %r: %s (task %s)", name, error.code, id)
     elif isinstance(error, AsapError):
-        log.warning("handler %r: %s: %s (task %s)", command.name, error.code, error.message, command.job.task_id)
+        log.warning("handler %r [%s]: %s: %s (task %s)", name, error_id(id), error.code, error.message, id)
     else:
-        log.error("handler %r failed (task %s)", command.name, command.job.task_id, exc_info=error)
+        log.error("handler %r failed [%s] (task %s)", name, error_id(id), id, exc_info=error)
     return RuntimeError("the handler called sys.exit") if isinstance(error, SystemExit) else error
 
 
 def log_failed(event: Failed) -> None:
     """What a handler returned could not be sent."""
-    log.error("handler %r: %s (task %s)", event.name, event.reason, event.task_id)
+    log.error("handler %r [%s]: %s (task %s)", event.name, error_id(event.task_id), event.reason, event.task_id)
 
 
 def log_untold(job: Job, error: AsapError) -> None:
@@ -37,3 +142,79 @@ def log_untold(job: Job, error: AsapError) -> None:
     if isinstance(error, Misuse) and "rpc_code" not in error.facts:
         raise error
     log.warning("progress of %s not told: %s", job.task_id, error.code)
+
+
+def log_distrusted(event: Handled) -> None:
+    """Somebody was not believed: a caller with no good credentials, a sender that it is not, a nonce used before."""
+    log.warning("refused: %s: %s", event.code, event.note)
+
+
+def new_error_id(sources: Sources) -> str:
+    """What a failure goes by that is no handler's: its peer is told no more."""
+    return f"err_{sources.tokens.new_id(sources.clock.now())}"
+
+
+def log_ours(error: Exception, sources: Sources) -> InternalError:
+    """An error of our own: answers what the peer is told, which finds the line that is written."""
+    id = new_error_id(sources)
+    log.error("a request could not be answered [%s]", id, exc_info=error)
+    return InternalError("an error of the agent's own", facts={"error_id": id})
+
+
+# -- exchanges -------------------------------------------------------------------------------------------------------
+
+#: Whole requests and answers, for whoever sets this very logger to DEBUG: a level set above it does not count.
+exchanges = logging.getLogger("asap_adapters.exchanges")
+
+_numbers = itertools.count(1)
+
+
+class Exchange:
+    """One request and its answer, written down if that is asked for."""
+
+    __slots__ = ("_number", "begun", "head")
+
+    def __init__(self, head: RequestHead) -> None:
+        self._number = next(_numbers) if 0 < exchanges.level <= logging.DEBUG else 0
+        self.head = head
+        #: Whether some of the answer is on its way.
+        self.begun = False
+
+    def heard(self, body: bytes = b"") -> None:
+        """What was asked, its body as it was inflated."""
+        if self._number:
+            head = self.head
+            words = f"{head.method} {head.path} from {head.peer or 'nobody known'}"
+            self._write("request", _shown(words), _headers(head.headers), _body(body))
+
+    def answered(self, response: HttpResponse) -> None:
+        """What was answered, or the head of what is answered in parts."""
+        self.begun = True
+        if self._number:
+            self._write("response", str(response.status), _headers(response.headers), _body(response.body))
+
+    def said(self, part: bytes) -> None:
+        """A part of an answer."""
+        if self._number:
+            self._write("part", _body(part))
+
+    def _write(self, what: str, *words: str) -> None:
+        line = " ".join((f"exchange {self._number} {what}:", *filter(None, words)))
+        exchanges.debug("%s", printable(line), extra={"is_safe": True})
+
+
+def _headers(headers: Any) -> str:
+    shown = dict(headers) if Redacting.reveals else redact(dict(headers))
+    return orjson.dumps(shown).decode()
+
+
+def _body(body: bytes) -> str:
+    if len(body) > _BODY_MOST:
+        return f"({len(body)} bytes)"
+    if not Redacting.reveals:
+        try:
+            # No value takes less than a byte: none is cut off.
+            return orjson.dumps(redact(orjson.loads(body), most=len(body))).decode()
+        except orjson.JSONDecodeError:
+            pass
+    return _shown(body.decode("utf-8", "backslashreplace"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
+from asap_proto.errors import StateUnavailable
 from asap_proto.http import HttpResponse
 from asap_proto.roles import (
     Accept,
@@ -30,17 +30,19 @@ from asap_proto.roles import (
     TakeOver,
     TaskRole,
     Write,
+    refusal,
 )
 from asap_proto.rules.quota import Allowed
 
 from .agents import Served, bearer_token
+from .logs import log_ours, new_error_id, safe_logger
 
 if TYPE_CHECKING:
     from .agents import BaseAgent
 
 __all__ = ["BasePerformer", "Run", "letting_nobody_in"]
 
-log = logging.getLogger("asap_adapters.server")
+log = safe_logger("asap_adapters.server")
 
 
 class Run:
@@ -109,6 +111,17 @@ class BasePerformer:
             case _:
                 assert_never(command)
 
+    def ours(self, error: Exception) -> HttpResponse:
+        """The answer where the fault is our own; our log has the rest."""
+        return refusal(log_ours(error, self._owner.settings.sources))
+
+    def _unavailable(self, command: StoreCommand, error: Exception) -> StateUnavailable:
+        """What a story is told of a store that fails, whatever it raises; our log has the rest."""
+        id = new_error_id(self._owner.settings.sources)
+        log.error("the store failed to %s: %s: %s [%s]", type(command).__name__, type(error).__name__, error, id)
+        log.debug("the store failed", exc_info=error)
+        return StateUnavailable("the agent can't remember anything now", facts={"retry_after": 1, "error_id": id})
+
     def _spend(self, command: Spend) -> Any:
         quotas = self._stores.quotas
         return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
@@ -150,6 +163,9 @@ class BasePerformer:
 class letting_nobody_in:  # noqa: N801  (it is used as a function)
     """Around a token validator: one that fails lets nobody in; the caller is not told why."""
 
+    def __init__(self, command: Authenticate) -> None:
+        self._token = bearer_token(command.authorization)
+
     def __enter__(self) -> None:
         """There is nothing to prepare."""
 
@@ -157,6 +173,7 @@ class letting_nobody_in:  # noqa: N801  (it is used as a function)
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if isinstance(error, Exception):
-            log.error("the token validator failed", exc_info=error)
+            # Whatever it says of the token, it may well say the token.
+            log.error("the token validator failed", exc_info=error, extra={"secrets": (self._token or "",)})
             return True
         return False

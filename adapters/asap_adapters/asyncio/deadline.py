@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,8 +19,21 @@ R = TypeVar("R")
 
 
 async def outcome_of(future: Future[R]) -> R:
-    """What a store that works in threads of its own has answered."""
-    return await asyncio.wrap_future(future)
+    """What a store that works in threads of its own has answered.
+
+    Whoever is cut off meanwhile hears of it then: a call that is under way is not given up.
+    """
+    waited, cut = asyncio.wrap_future(future), None
+    while not waited.done():
+        try:
+            await asyncio.wait((waited,))
+        except asyncio.CancelledError as error:
+            cut = error
+    if cut is not None:
+        with suppress(Exception):  # nobody is left to be told what came of it
+            waited.result()
+        raise cut
+    return waited.result()
 
 
 async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
+from .._awaiting.app import App
 from .._shared.sockets import listen, url_of
 
 __all__ = ["serving"]
@@ -31,6 +32,8 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
         # The socket listens already: whoever connects before uvicorn is up waits in its queue.
         yield url_of(listener)
     finally:
+        if isinstance(app, App):
+            app.close()  # uvicorn says so to the app only once no stream is open any more
         server.should_exit = True
         try:
             await running

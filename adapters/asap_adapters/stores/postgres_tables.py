@@ -115,13 +115,15 @@ class Tables:
     def write(self, change: Change) -> bool:
         record = change.record
         done = self._run(
-            "UPDATE asap_task SET mark = %s, version = %s, status = %s, owner = %s, lease = %s, updated = %s, "
-            "expires = %s, state = %s, reply = %s, key = CASE WHEN %s THEN key END "
+            "UPDATE asap_task SET mark = %s, version = %s, status = %s, owner = %s, "
+            "lease = CASE WHEN owner = %s THEN greatest(lease, %s) ELSE %s END, updated = %s, expires = %s, state = %s, reply = %s, key = CASE WHEN %s THEN key END "
             f"WHERE agent = %s AND id = %s AND version = %s AND NOT ({_DONE})",
             self._mark,
             record.version,
             record.status.value,
             record.owner,
+            record.owner,
+            record.lease,
             record.lease,
             record.updated,
             record.expires,

@@ -165,6 +165,7 @@ class SqliteState:
                     break
                 call = self._calls.get()
             ended = call is None
+            group = [each for each in group if each[1].set_running_or_notify_cancel()]
             if group:
                 self._write_group(group)
         self._connection.close()
@@ -234,13 +235,16 @@ class _Tables:
     def write(self, change: Change) -> bool:
         record = change.record
         done = self._run(
-            "UPDATE task SET version = ?, status = ?, owner = ?, lease = ?, updated = ?, expires = ?, state = ?, "
+            "UPDATE task SET version = ?, status = ?, owner = ?, lease = CASE WHEN owner = ? THEN max(lease, ?) ELSE ? END, "
+            "updated = ?, expires = ?, state = ?, "
             "reply = ?, key = CASE WHEN ? THEN key END WHERE agent = ? AND id = ? AND version = ? "
             "AND status NOT IN ('completed', 'failed', 'cancelled')",
             (
                 record.version,
                 record.status.value,
                 record.owner,
+                record.owner,
+                record.lease,
                 record.lease,
                 record.updated,
                 record.expires,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from asap_proto.errors import AsapError, BadEncoding
+from asap_proto.errors import AsapError, BadEncoding, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold_joined
 from asap_proto.roles import Admitted, Renew
 from asap_proto.wire.body import BodyGauge
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
+from .._shared.logs import Exchange
 from .._shared.streams import is_stream
 from .drive import drive
 from .server import Performer
@@ -27,7 +29,11 @@ _CHUNK = 64 * 1024
 
 
 class App:
-    """A plain WSGI callable; any server runs it, any framework mounts it."""
+    """A plain WSGI callable; any server runs it, any framework mounts it.
+
+    A thread cares for its store, from the first request on, and tasks that nobody waits for run in threads of its own:
+    `close` ends them, in time for what runs. One that goes out of use unclosed has its thread ended too.
+    """
 
     def __init__(self, agent: Agent, served: Served) -> None:
         self._role = served.role
@@ -39,6 +45,8 @@ class App:
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
+        # Each stream takes a thread of the server's: some have to be left for whoever wants to cancel its task.
+        self._free_streams = threading.BoundedSemaphore(served.limits.handler_threads)
 
     def start(self) -> None:
         """Cares for the store from now on, until `close`: renews leases, takes over tasks of workers that are lost.
@@ -47,7 +55,9 @@ class App:
         """
         with self._lock:
             if self._keeper is None and not self._over.is_set():
-                self._keeper = threading.Thread(target=self._keep, name="asap-keeper", daemon=True)
+                weakref.finalize(self, self._over.set)
+                care = (weakref.ref(self._performer), self._over, self._limits.beat_seconds)
+                self._keeper = threading.Thread(target=_keep, args=care, name="asap-keeper", daemon=True)
                 self._keeper.start()
 
     def close(self) -> None:
@@ -62,19 +72,19 @@ class App:
         """Lets others take over at once what still runs: for a process that ends here and now, after `close`."""
         self._performer.perform(Renew(self._role.worker, 0.0))
 
-    def _keep(self) -> None:
-        while not self._over.is_set():
-            self._performer.keep()
-            self._over.wait(self._limits.beat_seconds)
-
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
     ) -> Iterable[bytes]:
         if self._keeper is None:
             self.start()
-        parts = self._answer(environ)
-        response = next(parts)
+        exchange = Exchange(_head(environ))
+        parts = self._answer(environ, exchange)
+        try:
+            response = next(parts)
+        except Exception as error:  # noqa: BLE001  (an error of ours, and nothing is said yet)
+            response = self._performer.ours(error)
         assert isinstance(response, HttpResponse)
+        exchange.answered(response)
         headers = list(response.headers.items())
         is_whole = not is_stream(response.headers)
         if is_whole and "content-length" not in response.headers and response.status not in (204, 304):
@@ -82,9 +92,10 @@ class App:
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
         return [response.body] if is_whole else parts  # type: ignore[return-value]
 
-    def _answer(self, environ: dict[str, Any]) -> Iterator[HttpResponse | bytes]:
-        admitted = drive(self._role.admit(_head(environ)), self._perform)
+    def _answer(self, environ: dict[str, Any], exchange: Exchange) -> Iterator[HttpResponse | bytes]:
+        admitted = drive(self._role.admit(exchange.head), self._perform)
         if isinstance(admitted, HttpResponse):
+            exchange.heard()
             yield admitted
             return
         try:
@@ -92,10 +103,26 @@ class App:
         except AsapError as error:
             yield self._role.refuse(admitted, error)
             return
-        if admitted.streams:
-            yield from self._performer.tell_stream(self._role.stream(admitted, body), admitted.seen)
-        else:
+        exchange.heard(body)
+        if not admitted.streams:
             yield drive(self._role.receive(admitted, body), self._perform)
+        elif self._free_streams.acquire(blocking=False):
+            try:
+                yield from self._performer.tell_stream(self._role.stream(admitted, body), exchange)
+            finally:
+                self._free_streams.release()
+        else:
+            busy = Overloaded("every thread for streams is taken", facts={"retry_after": 1})
+            yield self._role.refuse(admitted, busy)
+
+
+def _keep(performer: weakref.ref[Performer], over: threading.Event, beat_seconds: float) -> None:
+    """Cares for the store until it is over. Holds nothing between beats, so that what goes out of use is let go."""
+    while not over.is_set():
+        if (performing := performer()) is not None:
+            performing.keep()
+        del performing
+        over.wait(beat_seconds)
 
 
 def _head(environ: dict[str, Any]) -> RequestHead:

@@ -127,9 +127,10 @@ class Client(BaseClient):
         trace_id: str | None = None,
         idempotency_key: str | None = None,
         within: Job | None = None,
-    ) -> Iterator[Iterator[Payload]]:
+    ) -> Iterator[Iterator[Payload | dict[str, Any]]]:
         """Hands over a task and follows it: gives its updates as they come, its `TaskResponse` last.
 
+        The reference's agents tell pieces instead, each the JSON object it is: chunk, progress, final, status.
         A connection that drops is opened again from the event last seen. Raises as `request` does.
         """
         envelope = compose_request(
@@ -147,7 +148,7 @@ class Client(BaseClient):
             yield payloads
 
     @contextmanager
-    def follow(self, task_id: str) -> Iterator[Iterator[Payload]]:
+    def follow(self, task_id: str) -> Iterator[Iterator[Payload | dict[str, Any]]]:
         """Follows a task from its first event on, as `stream` does."""
         envelope = self._role.compose(self._peer_urn(), StateQuery(task_id))
         with self._streaming(self._role.stream(envelope)) as payloads:
@@ -206,7 +207,7 @@ class Client(BaseClient):
         return self.send(self._role.compose(self._peer_urn(), payload))
 
     @contextmanager
-    def _streaming(self, steps: Steps[None]) -> Iterator[Iterator[Payload]]:
+    def _streaming(self, steps: Steps[None]) -> Iterator[Iterator[Payload | dict[str, Any]]]:
         with ExitStack() as streams:
             opened: list[Pieces] = []
 
@@ -225,7 +226,7 @@ class Client(BaseClient):
 
             yield self._payloads(steps, perform)
 
-    def _payloads(self, steps: Steps[None], perform: Perform) -> Iterator[Payload]:
+    def _payloads(self, steps: Steps[None], perform: Perform) -> Iterator[Payload | dict[str, Any]]:
         """What the story delivers, as it does."""
         answer: Any = None
         tell = steps.send
@@ -236,7 +237,7 @@ class Client(BaseClient):
             except StopIteration:
                 return
             if isinstance(command, Deliver):
-                yield command.envelope.payload  # type: ignore[misc]
+                yield command.envelope.payload
                 answer, tell = None, steps.send
                 continue
             try:

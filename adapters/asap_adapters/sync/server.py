@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, assert_never
 
+from asap_proto.errors import StateUnavailable
 from asap_proto.http import HttpResponse
 from asap_proto.roles import (
     Accept,
@@ -53,7 +55,7 @@ from asap_proto.rules.identity import Identity
 from asap_proto.stores import MemoryState
 
 from .._shared.agents import Served, identity_of
-from .._shared.logs import log_raised
+from .._shared.logs import Exchange, log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .drive import drive, drive_together
 from .tasks import Task
@@ -76,8 +78,9 @@ class Performer(BasePerformer):
         self._lock = threading.Lock()
         self._in_memory = isinstance(served.stores.state, MemoryState)
         self._news = threading.Condition()
-        #: How far each reader of a stream has come, by the task it follows.
+        #: How far each reader of a stream has come, by the task it follows; and how often that told something here.
         self._followers: dict[str, dict[int, int]] = {}
+        self._told: dict[str, int] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._background_count = 0
         self._wound_up = False
@@ -104,22 +107,23 @@ class Performer(BasePerformer):
                 return self._background(command)
             case Interrupt():
                 return self._interrupt(command)
-            case Watch():
-                return self._watch(command)
             case Pause():
                 return time.sleep(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
                 return self._read_state()
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit():
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
 
     def _remember(self, command: StoreCommand) -> Any:
         if not self._in_memory:
-            return self._asked(self._stores.state, command)
+            try:
+                return self._asked(self._stores.state, command)
+            except Exception as error:
+                raise self._unavailable(command, error) from error
         with self._lock:
             return self._asked(self._stores.state, command)
 
@@ -128,23 +132,58 @@ class Performer(BasePerformer):
         change = command.change
         if written and change.events and self._followers:
             with self._news:
-                self._news.notify_all()
-                # A reader that is too far behind slows its own task, never the server.
-                self._news.wait_for(lambda: not self._is_far_ahead(change.record.id, change.events[-1].number))
+                if change.record.id in self._followers:
+                    self._told[change.record.id] += 1
+                    self._news.notify_all()
         return written
 
-    def _is_far_ahead(self, task_id: str, number: int) -> bool:
+    def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+        """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
+
+        So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
+        cancel, nor the news of its subtasks.
+        """
+        answer = self.perform(command)
+        if isinstance(command, Write) and answer and command.change.events and self._followers:
+            task_id, number = command.change.record.id, command.change.events[-1].number
+            with self._news:
+                self._news.wait_for(lambda: self._wound_up or run.interrupted or not self._is_ahead(task_id, number))
+        return answer
+
+    def _is_ahead(self, task_id: str, number: int) -> bool:
         seen = min(self._followers.get(task_id, {}).values(), default=number)
         return number - seen > self._served.limits.stream_events
 
-    def _watch(self, command: Watch) -> None:
-        with self._news:
-            if not self._wound_up and not self._remember(ReadEvents(command.task_id, command.after, 1)):
-                self._news.wait(command.seconds)
+    def _interrupt(self, command: Interrupt) -> bool:
+        found = super()._interrupt(command)
+        self._let_all_look()
+        return found
 
-    def tell_stream(self, steps: Steps[HttpResponse | None], seen: int) -> Iterator[HttpResponse | bytes]:
-        """Tells a stream's story: gives its parts, the head first, or the whole answer alone."""
-        me, task_id = id(steps), ""
+    def close(self) -> None:
+        super().close()
+        self._let_all_look()
+
+    def _let_all_look(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    def _watch(self, command: Watch, heard: int, *, is_local: bool) -> bool:
+        """Waits for more than was heard; answers whether it may come: not where another worker is to go on."""
+
+        def is_over() -> bool:
+            return self._wound_up or not (is_local or self._is_open())
+
+        with self._news:
+            self._news.wait_for(lambda: is_over() or self._told[command.task_id] > heard, command.seconds)
+        return not is_over()
+
+    def tell_stream(self, steps: Steps[HttpResponse | None], exchange: Exchange) -> Iterator[HttpResponse | bytes]:
+        """Tells a stream's story: gives its parts, the head first, or the whole answer alone.
+
+        When the server shuts down it ends, and its reader finds the task again at another worker; while the task
+        runs here it is told to its end, within the grace.
+        """
+        me, task_id, heard, is_local = id(steps), "", 0, False
         answer: Any = None
         tell = steps.send
         try:
@@ -156,26 +195,36 @@ class Performer(BasePerformer):
                         yield finish.value
                     return
                 if isinstance(command, Emit):
+                    if isinstance(command.part, bytes):
+                        exchange.said(command.part)
                     yield command.part
                     answer, tell = None, steps.send
                     continue
-                if isinstance(command, Watch) and self._wound_up:
-                    return  # whoever reads finds the task where it is taken over
+                if isinstance(command, Watch):
+                    if not self._watch(command, heard, is_local=is_local):
+                        return
+                    answer, tell = None, steps.send
+                    continue
                 if isinstance(command, ReadEvents):
                     with self._news:
                         task_id = command.task_id
                         self._followers.setdefault(task_id, {})[me] = command.after
+                        # What is written from now on is more: it may come while the store is still being read.
+                        heard = self._told.setdefault(task_id, 0)
                         self._news.notify_all()
                 try:
                     answer, tell = self.perform(command), steps.send
                 except BaseException as error:  # noqa: BLE001  (the story ends with it)
                     answer, tell = error, steps.throw
+                if isinstance(command, ReadTask):
+                    is_local = getattr(answer, "owner", "") == self._served.role.worker
         finally:
             with self._news:
                 followers = self._followers.get(task_id, {})
                 followers.pop(me, None)
                 if not followers:
                     self._followers.pop(task_id, None)
+                    self._told.pop(task_id, None)
                 self._news.notify_all()
 
     def _background(self, command: Background) -> Placed:
@@ -201,6 +250,8 @@ class Performer(BasePerformer):
         """Cares for the store once."""
         try:
             drive(self._served.keeper.beat(), self.perform)
+        except StateUnavailable:
+            pass  # it was told, and is tried again in a moment
         except Exception:
             log.exception("the store could not be cared for; tried again in a moment")
 
@@ -220,7 +271,7 @@ class Performer(BasePerformer):
         return self._state(ready=self._is_open() and self._active < self._served.limits.handler_threads)
 
     def _authenticate(self, command: Authenticate) -> Identity | None:
-        with letting_nobody_in():
+        with letting_nobody_in(command):
             return identity_of(self._vouched(command))
         return None
 
@@ -228,13 +279,14 @@ class Performer(BasePerformer):
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""
         if not self._free_threads.acquire(blocking=False):
             return Saturated()
-        task_id = command.job.task_id
+        task_id, run = command.job.task_id, Run(command.task)
         with self._lock:
             self._active += 1
-            self._runs[task_id] = Run(command.task)
+            self._runs[task_id] = run
         try:
             handler = self._served.handler(command.name, command.job)
-            task = Task(command.job, self._agent, command.task, self.perform, self._deadline(command))
+            perform = functools.partial(self._perform_for, run)
+            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
             value = handler.function(*handler.arguments(task))
             return Returned(handler.signature.write(value))
         except InputNeeded as asked:

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from .._awaiting.app import App
 from .._shared.sockets import listen, url_of
 
 __all__ = ["serving"]
@@ -38,6 +39,8 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
         except Exception as error:  # noqa: BLE001  (it goes on below: the nursery would wrap it)
             failed = error
         finally:
+            if isinstance(app, App):
+                app.close()  # hypercorn says so to the app only once no stream is open any more
             stop.set()
     if failed is not None:
         raise failed
