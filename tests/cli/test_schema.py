@@ -8,12 +8,14 @@ import pytest
 from asap_adapters.cli import main
 from asap_proto.wire.schema import SCHEMAS
 
+NAMES = [*SCHEMAS, "Extensions"]
+
 
 def test_lists_the_nouns(capsys):
-    """Without a name, every noun is listed with what it is for."""
+    """Without a name, every noun is listed with what it is for, and extensions last."""
     assert main(["schema", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["schemas"]
-    assert [each["name"] for each in listed] == list(SCHEMAS)
+    assert [each["name"] for each in listed] == NAMES
     assert all(each["about"] for each in listed)
 
 
@@ -21,7 +23,7 @@ def test_list_for_people(capsys):
     """The list is a table for people."""
     assert main(["schema"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in SCHEMAS)
+    assert all(name in shown for name in NAMES)
 
 
 @pytest.mark.parametrize("name", ["TaskRequest", "taskrequest", "task.request", "task_request"])
@@ -33,10 +35,19 @@ def test_one_schema_by_any_spelling(name, capsys):
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
+def test_the_schema_of_extensions(capsys):
+    """What travels in extensions has a schema as well, complete in itself."""
+    assert main(["schema", "extensions"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "Extensions"
+    assert {"snapshot", "parent_task_id"} <= schema["properties"].keys()
+    assert "StateSnapshot" in schema["$defs"]
+
+
 def test_all_schemas_at_once(capsys):
     """--all prints them as one document."""
     assert main(["schema", "--all"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == set(SCHEMAS)
+    assert set(json.loads(capsys.readouterr().out)) == set(NAMES)
 
 
 def test_writes_files(tmp_path, capsys):
@@ -44,8 +55,8 @@ def test_writes_files(tmp_path, capsys):
     folder = tmp_path / "new" / "schemas"
     assert main(["schema", "--all", "--out", str(folder), "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.schema.json" for name in SCHEMAS)
-    assert len(files) == len(SCHEMAS)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.schema.json" for name in NAMES)
+    assert len(files) == len(NAMES)
     assert json.loads((folder / "Envelope.schema.json").read_text())["title"] == "Envelope"
 
 

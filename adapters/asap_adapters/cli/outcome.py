@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ _NOT_HEARD = frozenset(
     {
         "asap:auth/sender_mismatch",
         "asap:auth/unauthenticated",
+        "asap:state/unavailable",
         "asap:transport/circuit_open",
         "asap:transport/rate_limited",
         "asap:transport/refused",
@@ -76,11 +76,13 @@ class Stop(Exception):
 
 def tell(stop: Stop, *, as_json: bool) -> int:
     """Says why on stderr, for machines on stdout too; answers the exit code."""
+    from asap_proto.rules.redaction import printable, redact_text
+
     code = f" [{stop.code}]" if stop.code else ""
     lines = [f"asap: {stop.message}{code}"]
     lines += [f"  {fault['path']}  {fault['problem']}" for fault in stop.faults]
     lines += [f"  {stop.remedy}"] if stop.remedy else []
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join("\n".join(map(printable, redact_text(line).split("\n"))) for line in lines), file=sys.stderr)
     if as_json:
         from .output import print_json
 
@@ -106,7 +108,9 @@ def guarded(run: Callable[[list[str]], int], words: list[str], *, as_json: bool)
         return CUT_OFF
     except BaseException as error:  # noqa: BLE001  (this is where everything ends)
         if wants_traceback:
-            traceback.print_exception(error)
+            from .._shared.logs import safe_trace
+
+            print(safe_trace(error), file=sys.stderr)
         return _ended(error, as_json=as_json)
     return exit_code
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from asap_proto.rules.redaction import redact
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -24,9 +26,9 @@ def dump_json(document: Any, *, one_line: bool = False) -> bytes:
     return orjson.dumps(document, option=_WRITE if one_line else _WRITE | orjson.OPT_INDENT_2)
 
 
-def print_json(document: Any, *, one_line: bool = False) -> None:
-    """One JSON document, UTF-8 whatever the locale says."""
-    text = dump_json(document, one_line=one_line)
+def print_json(document: Any, *, one_line: bool = False, whole: bool = False) -> None:
+    """One JSON document, UTF-8 whatever the locale says, and without secrets unless it is to be `whole`."""
+    text = dump_json(document if whole else redact(document, most=sys.maxsize), one_line=one_line)
     sys.stdout.flush()
     sys.stdout.buffer.write(text)
     sys.stdout.flush()

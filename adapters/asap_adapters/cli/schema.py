@@ -10,13 +10,15 @@ import orjson
 from cyclopts import Parameter
 
 from asap_proto.model import payload_class
-from asap_proto.wire.schema import SCHEMAS, schema_of
+from asap_proto.wire.schema import SCHEMAS, extensions_schema, schema_of
 
 from .commands import Json
 from .outcome import FAILED, OK, USAGE, Stop
 from .output import console, print_json, table
 
 __all__ = ["schema"]
+
+_EXTENSIONS = "Extensions"
 
 
 def schema(
@@ -32,20 +34,20 @@ def schema(
     """List the nouns, or print one JSON Schema (draft 2020-12); a schema is JSON with or without --json."""
     if name is not None and every:
         raise Stop(USAGE, "a name and --all are too much", remedy="Give one of the two.")
-    names = list(SCHEMAS) if every else [] if name is None else [_find(name)]
-    schemas = {each: schema_of(SCHEMAS[each]) for each in names}
+    names = [*SCHEMAS, _EXTENSIONS] if every else [] if name is None else [_find(name)]
+    schemas = {each: extensions_schema() if each == _EXTENSIONS else schema_of(SCHEMAS[each]) for each in names}
     if out is not None:
         return _write(schemas, out, as_json=json)
     if not names:
         return _list(as_json=json)
-    print_json(schemas if every else schemas[names[0]])
+    print_json(schemas if every else schemas[names[0]], whole=True)
     return OK
 
 
 def _find(name: str) -> str:
     if kind := payload_class(name):
         return kind.__name__
-    by_lower = {known.lower(): known for known in SCHEMAS}
+    by_lower = {known.lower(): known for known in (*SCHEMAS, _EXTENSIONS)}
     if name.lower() in by_lower:
         return by_lower[name.lower()]
     close = difflib.get_close_matches(name.lower(), by_lower, n=3)
@@ -55,6 +57,7 @@ def _find(name: str) -> str:
 
 def _list(*, as_json: bool) -> int:
     nouns = {name: _about(noun) for name, noun in SCHEMAS.items()}
+    nouns[_EXTENSIONS] = extensions_schema()["description"]
     if as_json:
         print_json({"schemas": [{"name": name, "about": about} for name, about in nouns.items()]})
         return OK

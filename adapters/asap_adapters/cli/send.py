@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from asap_proto.errors import MalformedReply
 from asap_proto.model import ArtifactNotify, Payload, TaskResponse, TaskStatus, TaskUpdate, payload_name
+from asap_proto.rules.redaction import printable, redact_text
 from asap_proto.wire.nouns import encode
 
 from .._shared.tasks import compose_request, response_of
@@ -75,7 +76,7 @@ def send(
             elif submit:
                 print(answer.task_id)
     if not json and not submit and answer.result is not None:
-        print_json(answer.result)
+        print_json(answer.result, whole=True)
     if answer.status in _WELL:
         return OK
     remedy = "" if json else "The agent says no more than this: --json shows the whole reply."
@@ -91,7 +92,7 @@ def _followed(stream: Any, as_json: bool) -> TaskResponse:
                 kind = payload_name(type(answer))
                 print_json({"payload_type": kind, "payload": encode(answer)}, one_line=True)
             elif isinstance(answer, TaskUpdate | ArtifactNotify):
-                print(_said(answer), flush=True)
+                print(printable(redact_text(_said(answer))), flush=True)
     if not isinstance(answer, TaskResponse):
         raise MalformedReply("the stream ended without a response")
     return answer

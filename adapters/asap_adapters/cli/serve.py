@@ -63,7 +63,19 @@ Grace = Annotated[
 Debug = Annotated[
     bool,
     Parameter(
-        env_var="ASAP_DEBUG", negative="", show_default=False, help="Log all, and show where a module is broken."
+        env_var="ASAP_DEBUG",
+        negative="",
+        show_default=False,
+        help="Log all, with the secrets in it, and show where a module is broken.",
+    ),
+]
+DebugLog = Annotated[
+    bool,
+    Parameter(
+        env_var="ASAP_DEBUG_LOG",
+        negative="",
+        show_default=False,
+        help="Log whole requests and answers, without the secrets in them unless with --debug.",
     ),
 ]
 
@@ -85,6 +97,7 @@ def serve(
     grace: Grace = None,
     log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
     debug: Debug = False,
+    debug_log: DebugLog = False,
     json: Json = False,
 ) -> int:
     """Serve an agent until Ctrl-C or SIGTERM, then let running requests end; exit code 0."""
@@ -111,6 +124,7 @@ def serve(
         grace=own.limits.grace_seconds if grace is None else grace,
         log_level=level,
         debug=debug,
+        debug_log=debug_log,
     )
     set_up_logging(plan)
     _run(plan, listener, workers, max_threads or own.limits.handler_threads, as_json=json)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from .._shared.logs import Redacting, SafeFormatter, exchanges
 from .outcome import FAILED, OK, Stop, bare, guarded
 from .targets import Plan, loaded_app
 
@@ -34,16 +35,24 @@ def leave(*_: object) -> None:
 
 
 def set_up_logging(plan: Plan) -> None:
-    """Logs go to stderr: stdout is for what was asked."""
-    logging.basicConfig(
-        level=plan.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+    """Logs go to stderr, without secrets unless this is for debugging: stdout is for what was asked."""
+    Redacting.reveals = plan.debug
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=plan.log_level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread
+    if plan.debug_log:
+        exchanges.setLevel(logging.DEBUG)
     if not plan.debug:
         for chatty in ("uvicorn", "hypercorn", "httpx", "httpcore", "_granian", "granian"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _log_thread(args: threading.ExceptHookArgs) -> None:
+    """A thread of a handler's has ended with an error: Python would print it as it is."""
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        logging.getLogger("asap_adapters.server").error("a thread failed", exc_info=args.exc_value)
 
 
 def serve_asyncio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
@@ -149,8 +158,9 @@ def serve_sync(plan: Plan, reserved: socket.socket, workers: int, threads: int, 
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        # Some to spare: who asks for health, or must be told that all are busy, needs a thread too.
-        blocking_threads=threads + 4,
+        # As many again for streams, and some to spare: who asks for health, or must be told that all are busy, needs
+        # a thread too.
+        blocking_threads=2 * threads + 4,
         log_enabled=False,
         respawn_failed_workers=True,
         workers_kill_timeout=math.ceil(plan.grace + SPARE_SECONDS),

@@ -47,5 +47,5 @@ def state(
     if snapshot is None:
         which = f"no snapshot of version {version}" if version is not None else "saved no snapshot"
         raise Stop(FAILED, f"the task has {which}", remedy="`asap task show` lists those that it has.")
-    print_json(encode(snapshot) if json else snapshot.data)
+    print_json(encode(snapshot) if json else snapshot.data, whole=not json)
     return OK

@@ -51,6 +51,8 @@ class Plan:
     grace: float
     log_level: str
     debug: bool
+    #: Whether whole requests and answers are logged.
+    debug_log: bool
 
 
 def load_agent(target: str, *, app_dir: str, debug: bool = False) -> Any:

@@ -10,6 +10,7 @@ from cyclopts import Parameter, validators
 from asap_proto.errors import AsapError
 from asap_proto.model import StateSnapshot, TaskStatus
 from asap_proto.rules.lifecycle import is_final
+from asap_proto.rules.redaction import printable, redact
 from asap_proto.stores.records import time_of
 from asap_proto.wire.nouns import encode
 
@@ -159,7 +160,7 @@ def export_task(
     with inspecting(state, agent) as inspector:
         document = inspector.export(task_id)
     if output is None:
-        print_json(document)
+        print_json(document, whole=True)  # another agent is to go on with it
         return OK
     try:
         output.write_bytes(dump_json(document))
@@ -207,13 +208,16 @@ def _show(document: dict[str, Any]) -> None:
     out = console()
     for name, value in document.items():
         if name not in (*_LISTS, *_BLOCKS):
-            text = value if isinstance(value, str | int) else dump_json(value, one_line=True).decode().strip(' \n"')
-            print(f"{name.removesuffix('_at').replace('_', ' '):<16}{text}")
+            shown = redact(value)
+            text = (
+                str(shown) if isinstance(shown, str | int) else dump_json(shown, one_line=True).decode().strip(' \n"')
+            )
+            print(f"{name.removesuffix('_at').replace('_', ' '):<16}{printable(text)}")
     if log := document.get("log"):
         shown = table("no>", "at", "what", "status", "data", title="Log")
         for line in log:
-            data = dump_json(line["data"], one_line=True).decode().strip() if "data" in line else ""
-            shown.add_row(str(line["number"]), _shown(line["at"]), line["kind"], line["status"], _cut(data))
+            data = dump_json(redact(line["data"]), one_line=True).decode().strip() if "data" in line else ""
+            shown.add_row(str(line["number"]), _shown(line["at"]), line["kind"], line["status"], _cut(printable(data)))
         out.print(shown, markup=False)
     if snapshots := document.get("snapshots"):
         shown = table("version>", "id", "saved", "bytes>", title="Snapshots")
