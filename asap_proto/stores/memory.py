@@ -103,20 +103,21 @@ class MemoryState:
             return False
         if record.job.slot is None and (slot := kept.record.job.slot) is not None:
             self._slots.pop((slot.caller, slot.key), None)
-        if record.owner == kept.record.owner and record.lease < kept.record.lease:
-            record.lease = kept.record.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
+        before = kept.record
         kept.record = record
-        before = kept.size
+        size = kept.size
         if change.events:
             self._log(kept, change.events)
         if change.snapshot is not None:
             self._save(kept, change.snapshot)
         if record.reply is not None:
             kept.size += len(record.reply)
-        self._bytes += kept.size - before
+        self._bytes += kept.size - size
         if is_final(record.status):
             self._done[task_id] = self._live.pop(task_id)
             self._done_bytes += kept.size
+        elif record.lease < before.lease and record.owner == before.owner:
+            record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         while self._bytes > self._limits.task_bytes and self._done:
             self._drop(next(iter(self._done)))
         return True

@@ -57,7 +57,7 @@ class StateStore(Protocol):
         """Replaces the record whose version is one less, adds the events and the snapshot; answers whether it did.
 
         A record whose slot is gone from its job frees the key, so that a retry is accepted anew. While the owner
-        stays the lease is never taken back: it may have been renewed since the record was read.
+        stays, and the task is not over, its lease is never taken back: it may have been renewed since it was read.
         """
 
     def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:

@@ -215,6 +215,7 @@ def test_outputs_for_machines_have_no_secrets(asap, serving, agent_module, tmp_p
     with serving(agent_module("sync"), "--state", "tasks.db") as running:
         words = ("send", running.url, "--skill", "echo", "--input", given)
         whole = asap(*words, "--json")
+        assert whole.exit_code == 0, whole.err
         assert whole.document["payload"]["result"] == {"echoed": {"token": "***", "n": 5}}
         assert asap(*words).document == {"echoed": {"token": "hunter2-key", "n": 5}}
         task_id = whole.document["payload"]["task_id"]

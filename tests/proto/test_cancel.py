@@ -221,6 +221,19 @@ def test_a_task_that_begins_just_as_it_is_cancelled():
     assert payload_of(wire.run(steps))["status"] == "cancelled"
 
 
+@pytest.mark.proves("task.cancel", "store.compare-and-set")
+def test_a_handler_that_is_always_the_first_to_write():
+    """Is cut off before the cancel is written; where that alone ends the task, its status is the answer."""
+    wire = link()
+    request, task_id = running(wire)
+    steps = cancelling(wire, task_id)
+    wire.reach(steps, Write)
+    assert asks(steps, False) == Interrupt(task_id)
+    wire.run(request, Cancelled())
+    answer = payload_of(wire.run(steps, True))
+    assert (answer["task_id"], answer["status"]) == (task_id, "cancelled")
+
+
 @pytest.mark.proves("task.cancel")
 def test_two_cancels_at_once():
     """Both wait for the same end, and are told it."""

@@ -353,6 +353,17 @@ def test_a_worker_renews_what_it_holds():
     assert [store.read(id, now=T).lease for id in ("task_1", "task_2", "task_4")] == [T + 30.0, T + 15.0, T + 15.0]
 
 
+def test_a_lease_that_was_renewed_is_not_taken_back():
+    """By its worker's next write, of a record that was read before; whoever gives the task back ends it."""
+    store = MemoryState()
+    record = running(store, "task_1")
+    store.renew("one", until=T + 30.0)
+    assert store.write(changed(record, lease=T + 20.0))
+    assert store.read("task_1", now=T).lease == T + 30.0
+    assert store.write(changed(store.read("task_1", now=T), owner="", lease=0.0))
+    assert store.read("task_1", now=T).lease == 0.0
+
+
 def test_what_nobody_runs_is_taken_over():
     """The oldest first, as many as are wanted, once their lease is over; what waits for an answer is not."""
     store = MemoryState()

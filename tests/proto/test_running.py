@@ -308,6 +308,20 @@ def test_a_handler_that_was_cut_off_for_another_worker():
         steps.send(True)
 
 
+@pytest.mark.proves("recovery.fencing", "task.cancel")
+def test_a_handler_that_was_cut_off_for_another_worker_just_before_a_cancel():
+    """What is to be cancelled is not given back: there is nobody to go on with it."""
+    task = a_task()
+    task.interrupted = True
+    steps = task.settle(Cancelled())
+    asks(steps)
+    assert writes(steps, evolve(task.record, version=5)).record.owner == ""
+    asks(steps, False)
+    record = writes(steps, evolve(task.record, version=6, cancel="enough")).record
+    assert (record.status, record.version, record.cancel) == ("cancelled", 7, "enough")
+    assert finish(steps, True).error is None
+
+
 @pytest.mark.proves("task.cancel")
 def test_a_handler_that_gives_up_by_itself():
     """Its task is cancelled, though nobody asked for that."""

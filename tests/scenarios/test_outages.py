@@ -29,15 +29,15 @@ def gate(front):
 
 
 @pytest.fixture
-def state(tmp_path):
-    with SqliteState(tmp_path / "tasks.db", agent=WORKER) as state:
-        yield state
+def state(stack, tmp_path):
+    # Open for longer than the server that the test opens after it.
+    return stack.enter_context(SqliteState(tmp_path / "tasks.db", agent=WORKER))
 
 
 @contextmanager
 def outage(state):
     """The file can't be written to while the block runs, as where its disk was mounted anew to be read only."""
-    state.submit(lambda tables: tables._run("PRAGMA query_only = ON")).result(10)
+    state._connection.execute("PRAGMA query_only = ON")
     try:
         yield
     finally:

@@ -154,10 +154,10 @@ class Ledger:
         if new.cancel is not None and old.cancel is None:
             entry.asked_to_stop = self._world.now
         if new.owner != old.owner:
-            entry.since = self._world.now
+            entry.since, entry.lease = self._world.now, new.lease
         if is_final(new.status):
             del self._open[worker.agent.urn][new.id]
-        entry.record, entry.lease = new, new.lease
+        entry.record, entry.lease = new, max(entry.lease, new.lease)
 
     def taken(self, worker: Worker, command: TakeOver, records: tuple[TaskRecord, ...]) -> None:
         for new in records:

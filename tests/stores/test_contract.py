@@ -365,6 +365,20 @@ def test_renew(store):
     assert store.write(changed(first, status=WORKING))
 
 
+def test_a_lease_is_not_taken_back(store):
+    """By a write of what was read before it was renewed; to give the task back is another matter."""
+    task = accepted(store, status=WORKING, owner="one", lease=NOW + 15.0)
+    store.renew("one", until=NOW + 30.0)
+    asked = written(store, task, cancel="enough", lease=NOW + 15.0)
+    found = store.read("task_1", now=NOW)
+    assert found == evolve(asked, lease=NOW + 30.0)
+    assert store.take_over("two", now=NOW + 29.9, until=NOW + 60.0, most=1) == ()
+    prolonged = written(store, found, lease=NOW + 40.0)
+    assert store.read("task_1", now=NOW) == prolonged
+    released = written(store, prolonged, owner="", lease=0.0)
+    assert store.read("task_1", now=NOW) == released
+
+
 def test_take_over(store):
     """Of what is submitted or working, the oldest whose lease is over are given, and no more than asked for."""
     for n in range(4):

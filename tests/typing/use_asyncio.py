@@ -82,9 +82,9 @@ async def main() -> None:
         assert_type(await client.restore("t", "s", brought=state), TaskResponse)
         async with client.stream("buy", {"item": "x"}) as payloads:
             async for payload in payloads:
-                assert_type(payload, Payload)
+                assert_type(payload, Payload | dict[str, Any])
         async with client.follow("t") as payloads:
-            assert_type(await anext(payloads), Payload)
+            assert_type(await anext(payloads), Payload | dict[str, Any])
 
 
 @agent.skill("again", restartable=True)

@@ -61,9 +61,9 @@ def main() -> None:
         assert_type(client.restore("t", "s", brought=state), TaskResponse)
         with client.stream("buy", {"item": "x"}) as payloads:
             for payload in payloads:
-                assert_type(payload, Payload)
+                assert_type(payload, Payload | dict[str, Any])
         with client.follow("t") as payloads:
-            assert_type(next(payloads), Payload)
+            assert_type(next(payloads), Payload | dict[str, Any])
 
 
 @agent.skill("again", restartable=True)

@@ -313,7 +313,8 @@ class Performer(BasePerformer):
             return Raised(log_raised(command, error))
         finally:
             self._active -= 1
-            del self._runs[task_id]
+            if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
+                del self._runs[task_id]
             self._let_writers_look(task_id)
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:

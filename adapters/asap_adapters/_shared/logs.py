@@ -93,8 +93,23 @@ def _make_safe(record: logging.LogRecord) -> None:
 
 
 def safe_trace(error: BaseException, known: tuple[str, ...] = ()) -> str:
-    """The trace of an error and of all that led to it, each line indented: none can pass for a record of its own."""
-    return _block(_shown("".join(traceback.format_exception(error)), known))
+    """The trace of an error and of all that led to it, each line indented: none can pass for a record of its own.
+
+    It says where in the code, not what the code is: that may have secrets in it which are not said to be any.
+    """
+    trace = traceback.TracebackException.from_exception(error, lookup_lines=Redacting.reveals, compact=True)
+    if not Redacting.reveals:
+        _forget_code(trace)
+    return _block(_shown("".join(trace.format()), known))
+
+
+def _forget_code(trace: traceback.TracebackException) -> None:
+    left: list[traceback.TracebackException | None] = [trace]
+    while left:
+        if (each := left.pop()) is not None:
+            places = [(frame.filename, frame.lineno or 0, frame.name, "") for frame in each.stack]
+            each.stack = traceback.StackSummary.from_list(places)
+            left += each.__cause__, each.__context__, *(each.exceptions or ())
 
 
 def _block(text: str) -> str:

@@ -16,6 +16,7 @@ import psycopg
 from asap_proto.errors import Misuse
 from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, TaskStatus
+from asap_proto.rules.lifecycle import is_final
 from asap_proto.rules.slot import Fresh, look
 from asap_proto.stores import Accepted, Change, NonceClaim, Refused, TaskEvent, TaskRecord
 from asap_proto.stores.codec import (
@@ -116,12 +117,14 @@ class Tables:
         record = change.record
         done = self._run(
             "UPDATE asap_task SET mark = %s, version = %s, status = %s, owner = %s, "
-            "lease = CASE WHEN owner = %s THEN greatest(lease, %s) ELSE %s END, updated = %s, expires = %s, state = %s, reply = %s, key = CASE WHEN %s THEN key END "
+            "lease = CASE WHEN %s AND owner = %s THEN greatest(lease, %s) ELSE %s END, updated = %s, expires = %s, "
+            "state = %s, reply = %s, key = CASE WHEN %s THEN key END "
             f"WHERE agent = %s AND id = %s AND version = %s AND NOT ({_DONE})",
             self._mark,
             record.version,
             record.status.value,
             record.owner,
+            not is_final(record.status),
             record.owner,
             record.lease,
             record.lease,

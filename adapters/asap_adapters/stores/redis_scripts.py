@@ -182,7 +182,7 @@ if not before[1] then return 0 end
 if tonumber(before[1]) == version and before[3] == ARGV[3] then return 1 end
 if tonumber(before[1]) ~= version - 1 or FINAL[before[2]] then return 0 end
 -- The lease may have been renewed since whoever writes has read it.
-if before[6] == ARGV[6] and num(before[7]) > num(ARGV[7]) then ARGV[7] = before[7] end
+if before[6] == ARGV[6] and not FINAL[ARGV[5]] and num(before[7]) > num(ARGV[7]) then ARGV[7] = before[7] end
 if ARGV[2] == '0' and before[5] then
   if redis.call('GET', P .. 'slot:' .. before[5]) == id then redis.call('DEL', P .. 'slot:' .. before[5]) end
   redis.call('HDEL', P .. 'task:' .. id, 'slot')

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Self, TypeVar
 from asap_proto.errors import Misuse
 from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, TaskStatus
+from asap_proto.rules.lifecycle import is_final
 from asap_proto.rules.slot import Fresh, look
 from asap_proto.stores import Accepted, Change, NonceClaim, Refused, StateStore, TaskEvent, TaskRecord
 from asap_proto.stores.codec import (
@@ -235,14 +236,15 @@ class _Tables:
     def write(self, change: Change) -> bool:
         record = change.record
         done = self._run(
-            "UPDATE task SET version = ?, status = ?, owner = ?, lease = CASE WHEN owner = ? THEN max(lease, ?) ELSE ? END, "
-            "updated = ?, expires = ?, state = ?, "
+            "UPDATE task SET version = ?, status = ?, owner = ?, "
+            "lease = CASE WHEN ? AND owner = ? THEN max(lease, ?) ELSE ? END, updated = ?, expires = ?, state = ?, "
             "reply = ?, key = CASE WHEN ? THEN key END WHERE agent = ? AND id = ? AND version = ? "
             "AND status NOT IN ('completed', 'failed', 'cancelled')",
             (
                 record.version,
                 record.status.value,
                 record.owner,
+                not is_final(record.status),
                 record.owner,
                 record.lease,
                 record.lease,

@@ -298,5 +298,6 @@ class Performer(BasePerformer):
         finally:
             with self._lock:
                 self._active -= 1
-                del self._runs[task_id]
+                if self._runs.get(task_id) is run:  # a task lost and taken over again may have two for a moment
+                    del self._runs[task_id]
             self._free_threads.release()
