@@ -309,7 +309,7 @@ class HandlerFailed(RemoteFault):
         -32603,
         200,
         False,
-        "Give the operator the error_id of its details: the agent's log has it, with the cause.",
+        "Ask the agent's operator; its log has the cause, by the error_id of the details.",
     )
 
 
@@ -333,7 +333,7 @@ class InternalError(RemoteFault):
         -32603,
         500,
         False,
-        "Give the operator the error_id of its details: the agent's log has it, with the cause.",
+        "Ask the agent's operator; its log has the cause, by the error_id of the details.",
     )
 
 

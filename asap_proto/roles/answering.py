@@ -42,7 +42,7 @@ from ..rules.identity import Identity
 from ..rules.lifecycle import check_move, is_final
 from ..sources import Sources
 from ..stores import Change, TaskEvent, TaskRecord
-from ..stores.records import task_of
+from ..stores.records import seconds_of, task_of
 from ..wire.json import dump
 from ..wire.jsonrpc import read_member
 from ..wire.nouns import decode, encode
@@ -261,7 +261,8 @@ class Answering:
         restored: int | None = None,
     ) -> Steps[TaskRecord | None]:
         """Makes a task that waits go on in this worker; nothing where somebody else wrote first."""
-        number, now = record.events + 1, question.now
+        # The lease counts from now: it may have taken its time to find out how the task stands.
+        number, now = record.events + 1, seconds_of(self._sources.clock.now())
         woken = evolve(
             record,
             status=TaskStatus.WORKING,

@@ -63,7 +63,9 @@ class KeeperRole:
                 self._waiting.append(record)
             del self._idle[id]
         taken = yield from ask(TakeOver(self._role.worker, now, until, _MOST))
-        waiting, self._waiting = [*self._waiting, *taken], []
+        # What a story of ours still has in hand, though its lease was over, is ours again, and no more.
+        lost = [record for record in taken if record.id not in self._role.live]
+        waiting, self._waiting = [*self._waiting, *lost], []
         for record in waiting:
             if (yield from ask(Background(self._role.recover(record)))) != "started":
                 self._waiting.append(record)

@@ -286,6 +286,9 @@ class TaskRole:
         at = self._sources.clock.now()
         if isinstance(outcome, Suspended):
             return (yield from self._suspend(outcome.question))
+        if isinstance(outcome, Raised) and _is_lost(outcome.error):
+            # It was told that another worker had the task: that is no failure of the task's.
+            self.interrupted, outcome = True, Cancelled()
         if isinstance(outcome, Cancelled) and self.record.cancel is None:
             self.record = self._still((yield from ask(ReadTask(self.record.id, seconds_of(at)))), heed=False)
             if self.interrupted and self.record.cancel is None:
@@ -499,6 +502,11 @@ def _returned(job: Job, value: Any) -> tuple[type[Payload], JsonObject]:
 def _final(status: TaskStatus) -> TaskStatus:
     """Where a task stands whose handler has ended with a response of this status: the run is over in any case."""
     return status if is_final(status) else _COMPLETED
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether a handler was told that another worker has its task; what a peer reports to it is of another task."""
+    return isinstance(error, TakenOver) and "rpc_code" not in error.facts
 
 
 def _told(error: Exception) -> AsapError:

@@ -555,7 +555,8 @@ class ServerRole:
         """A new task that goes on from what is known; raises `SkillNotFound`, `NestedTooDeep` or `Overloaded`."""
         if request.skill_id not in self._skills:
             raise SkillNotFound("no such skill", facts={"skill_id": request.skill_id[:64]})
-        envelope, now, at = question.envelope, question.now, self._sources.clock.now()
+        envelope, at = question.envelope, self._sources.clock.now()
+        now = at.timestamp()
         depth = max(depth, depth_of(envelope.extensions, most=self._limits.task_depth))
         task_id = TASK + self._sources.tokens.new_id(at)
         job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now)

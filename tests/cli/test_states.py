@@ -58,7 +58,8 @@ def test_every_command(asap, serving, tmp_path, server, runtime, workers, reques
     assert [(row["id"], row["status"]) for row in rows] == [(short, "completed"), (long, "working")]
     # Given back, so that it is nobody's by now.
     assert asap("task", "resume", long, *store).exit_code == 0
-    assert asap("task", "cancel", long, *store).out == f"{long} is cancelled\n"
+    ended = asap("task", "cancel", long, *store)
+    assert ended.out == f"{long} is cancelled\n", ended.err
     assert asap("task", "export", short, *store).document["result"] == {"runs": 1}
     ended = asap("task", "show", "task_none", *store)
     assert ended.exit_code == 1
@@ -67,14 +68,14 @@ def test_every_command(asap, serving, tmp_path, server, runtime, workers, reques
 
 @pytest.mark.parametrize("url", ["redis://me:secret@127.0.0.1:1/0", "postgresql://me:secret@127.0.0.1:1/none"])
 def test_server_that_is_not_there(asap, tmp_path, url):
-    """A server that can't be reached is exit code 1, for `serve` too; no password is told."""
+    """A server that can't be reached is exit code 1, for `serve` too; neither user nor password is told."""
     (tmp_path / "counting.py").write_text(
         SOURCE.format(sleep="trio", runtime="trio", name="x", colour="async ", wait="await ")
     )
     for words in (["task", "list"], ["serve", "counting:agent", "--port", "0"]):
         ended = asap(*words, "--state", url)
         assert (ended.exit_code, ended.out) == (1, "")
-        assert "me@127.0.0.1:1" in ended.err
+        assert "://***@127.0.0.1:1" in ended.err
         assert "secret" not in ended.err
 
 

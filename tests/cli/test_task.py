@@ -273,6 +273,17 @@ def test_what_is_no_store(asap, tmp_path):
     assert "holds no tasks" in ended.err
 
 
+def test_a_store_that_fails_on_the_way(asap, filled, tmp_path):
+    """What befalls a store that could be opened is told in words too, and is no error of ours."""
+    with sqlite3.connect(tmp_path / filled) as broken:
+        broken.execute("DROP TABLE snapshot")
+    broken.close()
+    for words in (["task", "show", DONE], ["state", DONE], ["task", "export", DONE]):
+        ended = asap(*words, "--state", filled)
+        assert (ended.exit_code, ended.out) == (1, "")
+        assert f"can't use {tmp_path / filled}: no such table: snapshot" in ended.err
+
+
 @pytest.fixture(scope="module")
 def url():
     """A running agent with tasks in memory."""

@@ -231,7 +231,6 @@ class Scheduler:
             self.wake(process, ticket, answer)
 
     def _ask(self, process: Process, command: Any) -> None:
-        process.waits = True
         answer = self._perform(process, command)
         if isinstance(answer, Late):
             process.tell(answer.value)
@@ -239,9 +238,11 @@ class Scheduler:
         elif answer is not WAITS:
             process.tell(answer)
             self._ready.append(process)
-        elif process.cut_off and process.waits:
-            process.cut_off = False
-            self.cut(process)
+        else:
+            process.waits = True
+            if process.cut_off:
+                process.cut_off = False
+                self.cut(process)
 
     def _over(self, process: Process, value: Any, error: BaseException | None) -> None:
         process.done = True

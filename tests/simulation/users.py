@@ -142,15 +142,15 @@ class User:
 
     def batch(self) -> Story:
         """Several tasks at once."""
-        first, _ = self._some_request()
-        envelopes = [self._some_request(peer=first)[1] for _ in range(self.world.some(2, 4))]
+        peer = self.world.some_of([*self.world.agents])
+        envelopes = [self._some_request(peer=peer)[1] for _ in range(self.world.some(2, 4))]
         try:
-            replies = yield from towards(first, self.client(first).send_batch(envelopes))
+            replies = yield from towards(peer, self.client(peer).send_batch(envelopes))
         except AsapError as error:
             replies = [error] * len(envelopes)
         assert len(replies) == len(envelopes), f"{len(envelopes)} were asked, {len(replies)} answered"
         for envelope, reply in zip(envelopes, replies, strict=True):
-            self._learn(first, envelope, self._checked("batch", first, envelope, reply))
+            self._learn(peer, envelope, self._checked("batch", peer, envelope, reply))
 
     def repeat(self) -> Story:
         """What was asked before, with the same key."""

@@ -235,6 +235,10 @@ class World:
             self._strike(self.some_of(workers))
 
     def _strike(self, worker: Worker) -> None:
+        """Whoever crashes or stops is followed by another; one that is about to stop already is, and may only crash."""
+        if not worker.open:
+            worker.crash()
+            return
         event = self.some_of(["crash", "crash", "freeze", "freeze", "stop"])
         self.counts[event] += 1
         self.scheduler.note(f"fate: {worker.name} is to {event}")

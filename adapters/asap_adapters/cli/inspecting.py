@@ -70,7 +70,7 @@ class Inspector:
     def cancel(self, task_id: str, reason: str | None, wait: float) -> TaskRecord:
         """Cancels what nobody runs, asks the worker of what runs; answers how the task stands after `wait` seconds."""
         record, now = self.task(task_id), _now()
-        if record.status is TaskStatus.WORKING and record.lease <= now:
+        if record.status is TaskStatus.WORKING and record.owner and record.lease <= now:
             # Its worker is lost: nobody would hear that it is to stop.
             role = self._role(evolve(record, cancel=reason or ""))
             self._tell(role.settle(Cancelled()))
@@ -91,8 +91,10 @@ class Inspector:
         if record.status is TaskStatus.INPUT_REQUIRED:
             remedy = "Tell it what it asks for; `asap task show` has its question."
             raise Stop(FAILED, "the task waits for input, not for a worker", remedy=remedy)
+        if not record.owner:
+            return record  # it is nobody's already
         left = record.lease - _now()
-        if record.owner and left > 0 and not force:
+        if left > 0 and not force:
             raise Stop(
                 FAILED,
                 f"{record.owner} was heard of, and holds the task for another {left:.1f} s",

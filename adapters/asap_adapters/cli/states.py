@@ -17,7 +17,7 @@ from asap_proto.limits import Limits
 from .fronts import Runtime
 from .outcome import FAILED, USAGE, Stop, bare
 
-__all__ = ["AgentName", "Place", "StateOption", "agents_in", "check_state", "open_state", "parse_state"]
+__all__ = ["AgentName", "Place", "StateOption", "Told", "agents_in", "check_state", "open_state", "parse_state"]
 
 StateOption = Annotated[
     str | None,
@@ -138,7 +138,7 @@ def _store(name: str) -> Any:
 
 @contextmanager
 def _told(place: Place) -> Iterator[None]:
-    """Whatever keeps a store from being opened, in words."""
+    """Whatever keeps a store from being opened, or used, in words."""
     try:
         yield
     except Stop:
@@ -150,7 +150,25 @@ def _told(place: Place) -> Iterator[None]:
         why = str(found) or type(found).__name__
         if found.__cause__ is not None:
             why += f" ({found.__cause__})"
-        raise Stop(FAILED, f"can't open {place.shown}: {why}", remedy=_REMEDIES[place.sort]) from None
+        # Some clients say it in several lines, which then are lines of ours.
+        raise Stop(FAILED, f"can't use {place.shown}: {' '.join(why.split())}", remedy=_REMEDIES[place.sort]) from None
+
+
+class Told:
+    """A store, for a command: what it raises in the midst of a call ends the command in words."""
+
+    def __init__(self, state: Any, place: Place) -> None:
+        self._state = state
+        self._place = place
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._state, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            with _told(self._place):
+                return method(*given, **named)
+
+        return call
 
 
 _REMEDIES: Final[dict[Sort, str]] = {

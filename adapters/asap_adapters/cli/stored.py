@@ -15,7 +15,7 @@ from asap_proto.model import agent_urn
 from .inspecting import Inspector
 from .outcome import FAILED, USAGE, Stop
 from .peers import SENDER, connect
-from .states import agents_in, open_state, parse_state
+from .states import Told, agents_in, open_state, parse_state
 
 __all__ = ["Url", "agent_at", "inspecting"]
 
@@ -36,7 +36,7 @@ def inspecting(state: str | None, agent: str | None) -> Iterator[Inspector]:
     known = agents_in(place)
     urn = _chosen(known, agent, place.shown)
     with open_state(place, urn, Limits(), "sync") as opened:
-        yield Inspector(opened, urn)
+        yield Inspector(Told(opened, place), urn)
 
 
 def _need_file(sort: str, where: str, shown: str) -> None:
