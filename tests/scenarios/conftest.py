@@ -39,7 +39,8 @@ def echo(front: Front) -> Iterator[SimpleNamespace]:
 
     with (
         front.serving(agent) as url,
-        httpx.Client(base_url=url, trust_env=False) as http,
+        # On a busy machine a server closes a connection for being idle just as the next request goes out.
+        httpx.Client(base_url=url, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as http,
         front.client(url) as client,
     ):
         yield SimpleNamespace(front=front, agent=agent, url=url, http=http, client=client)
