@@ -93,9 +93,6 @@ class Question:
     envelope: Envelope
     caller: Identity | None
     now: float
-    payer: str = ""
-    #: What it takes in memory.
-    size: int = 0
 
 
 class Answering:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from ..http import HttpRequest, HttpResponse, RequestHead, TransportFailure
+from ..http import HttpRequest, HttpResponse, TransportFailure
 from ..model import Envelope, StateSnapshot
 from ..plain import plain
 from ..rules.identity import Identity
@@ -89,22 +88,20 @@ class Pause(Command[None]):
 
 @plain
 class Authenticate(Command["Identity | None"]):
-    """Whose credentials does this request carry, if they are valid now?"""
+    """Whose credentials are these? ``authorization`` is the header's value."""
 
     answers = (Identity, type(None))
-    head: RequestHead
-    now: datetime
+    authorization: str
 
 
 @plain
 class Spend(Command["Allowed | RetryAfter"]):
-    """May this caller ask so much now, of the agent or of this one skill? A negative cost is given back."""
+    """May this caller ask so much now?"""
 
     answers = (Allowed, RetryAfter)
     caller: str
     cost: int
     now: float
-    skill: str = ""
 
 
 @plain
