@@ -83,7 +83,7 @@ class RedisServer:
                 [
                     self._binary,
                     *("--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder)),
-                    *("--save", "", "--appendonly", "yes"),
+                    *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
                 ],
                 stdout=log,
                 stderr=log,

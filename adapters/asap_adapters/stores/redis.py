@@ -2,8 +2,8 @@
 
 What is kept is as durable as the server's settings make it. Nothing that was accepted is lost
 - when a worker dies: always, another takes its tasks over;
-- when the server's process dies: with ``appendonly yes``;
-- when its machine dies: with ``appendfsync always`` besides; ``everysec``, the default, may lose the last second.
+- when the server's process or its machine dies: with ``appendonly yes`` and ``appendfsync always``. With ``everysec``,
+  its default, either may lose the last seconds: what is answered while the disk is flushed may not be written yet.
 With snapshots alone (the default) a restart forgets what came since the last, and a replica that takes over from a
 lost primary forgets what had not reached it. Set ``maxmemory-policy noeviction``: evicted keys are lost tasks.
 
