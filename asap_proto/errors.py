@@ -16,13 +16,18 @@ __all__ = [
     "CATALOGUE",
     "AsapError",
     "BadEncoding",
+    "BadHead",
     "BatchTooLarge",
+    "BodyInPieces",
     "BodyTooLarge",
+    "BodyTooSlow",
     "CircuitOpen",
     "Fault",
+    "ForeignOrigin",
     "HandlerFailed",
     "HandlerInterrupted",
     "HandlerTimedOut",
+    "HeadTooLarge",
     "IllegalMove",
     "InternalError",
     "InvalidInput",
@@ -32,11 +37,13 @@ __all__ = [
     "InvalidValue",
     "KeyReused",
     "Kind",
+    "LoadShed",
     "MalformedEnvelope",
     "MalformedJson",
     "MalformedPayload",
     "MalformedReply",
     "MethodNotAllowed",
+    "Misdirected",
     "MispairedReply",
     "Misuse",
     "NestedTooDeep",
@@ -61,6 +68,7 @@ __all__ = [
     "UnknownMethod",
     "Unsolicited",
     "UnsupportedEncoding",
+    "UnsupportedMediaType",
     "UnsupportedScheme",
     "VersionMismatch",
     "WrongRecipient",
@@ -76,6 +84,8 @@ class Kind:
     http_status: int
     retryable: bool
     remedy: str
+    #: What a deployment without old peers may answer instead of 200, where the request itself is refused.
+    strict_status: int | None = None
 
 
 @plain
@@ -165,8 +175,42 @@ class MethodNotAllowed(RemoteFault):
     kind = Kind("asap:http/method_not_allowed", -32601, 405, False, "Use a method named in Allow.")
 
 
+class BadHead(RemoteFault):
+    kind = Kind(
+        "asap:http/bad_head",
+        -32600,
+        400,
+        False,
+        "Send one Host, and one Content-Length or else Transfer-Encoding: chunked.",
+    )
+
+
+class HeadTooLarge(RemoteFault):
+    kind = Kind("asap:http/head_too_large", -32600, 431, False, "Send fewer and shorter headers.")
+
+
+class Misdirected(RemoteFault):
+    kind = Kind("asap:http/misdirected", -32600, 421, False, "Ask by a name that the agent's operator lists as a host.")
+
+
+class ForeignOrigin(RemoteFault):
+    kind = Kind("asap:http/foreign_origin", -32600, 403, False, "Ask from a page of the agent's own, or from no page.")
+
+
 class BodyTooLarge(RemoteFault):
     kind = Kind("asap:transport/too_large", -32600, 413, False, "Send less, or raise Limits.request_bytes there.")
+
+
+class UnsupportedMediaType(RemoteFault):
+    kind = Kind("asap:transport/unsupported_media_type", -32600, 415, False, "Send Content-Type: application/json.")
+
+
+class BodyTooSlow(RemoteFault):
+    kind = Kind("asap:transport/too_slow", -32600, 408, True, "Send the whole body within Limits.body_seconds.")
+
+
+class BodyInPieces(RemoteFault):
+    kind = Kind("asap:transport/too_many_pieces", -32600, 400, False, "Send the body in larger pieces.")
 
 
 class UnsupportedEncoding(RemoteFault):
@@ -191,52 +235,76 @@ class Overloaded(RemoteFault):
     )
 
 
+class LoadShed(RemoteFault):
+    kind = Kind(
+        "asap:transport/load_shed",
+        -32031,
+        503,
+        True,
+        "Wait as long as Retry-After says: the agent takes more work when it is in time again.",
+    )
+
+
 class MalformedJson(RemoteFault):
-    kind = Kind("asap:protocol/malformed_json", -32700, 200, False, "Send one UTF-8 JSON text (RFC 8259).")
+    kind = Kind("asap:protocol/malformed_json", -32700, 200, False, "Send one UTF-8 JSON text (RFC 8259).", 400)
 
 
 class InvalidRequest(RemoteFault):
-    kind = Kind("asap:protocol/invalid_request", -32600, 200, False, "Send a JSON-RPC 2.0 request object.")
+    kind = Kind("asap:protocol/invalid_request", -32600, 200, False, "Send a JSON-RPC 2.0 request object.", 400)
 
 
 class BatchTooLarge(RemoteFault):
-    kind = Kind("asap:protocol/batch_too_large", -32600, 200, False, "Split the batch.")
+    kind = Kind("asap:protocol/batch_too_large", -32600, 200, False, "Split the batch.", 400)
 
 
 class UnknownMethod(RemoteFault):
-    kind = Kind("asap:protocol/unknown_method", -32601, 200, False, "Call the method asap.send.")
+    kind = Kind("asap:protocol/unknown_method", -32601, 200, False, "Call the method asap.send.", 400)
 
 
 class VersionMismatch(RemoteFault):
-    kind = Kind("asap:protocol/version_mismatch", -32000, 200, False, "Offer a version named in details.supported.")
+    kind = Kind(
+        "asap:protocol/version_mismatch",
+        -32000,
+        200,
+        False,
+        "Offer a version named in details.supported.",
+        400,
+    )
 
 
 class MalformedEnvelope(RemoteFault):
-    kind = Kind("asap:protocol/malformed_envelope", -32602, 200, False, "Mend the fields at the paths named.")
+    kind = Kind("asap:protocol/malformed_envelope", -32602, 200, False, "Mend the fields at the paths named.", 400)
 
 
 class MalformedPayload(RemoteFault):
-    kind = Kind("asap:protocol/malformed_payload", -32602, 200, False, "Mend the fields at the paths named.")
+    kind = Kind("asap:protocol/malformed_payload", -32602, 200, False, "Mend the fields at the paths named.", 400)
 
 
 class InvalidTimestamp(RemoteFault):
-    kind = Kind("asap:protocol/invalid_timestamp", -32602, 200, False, "Set the clock; send the envelope when made.")
+    kind = Kind(
+        "asap:protocol/invalid_timestamp",
+        -32602,
+        200,
+        False,
+        "Set the clock; send the envelope when made.",
+        400,
+    )
 
 
 class InvalidNonce(RemoteFault):
-    kind = Kind("asap:protocol/invalid_nonce", -32602, 200, False, "Send a new nonce with each envelope.")
+    kind = Kind("asap:protocol/invalid_nonce", -32602, 200, False, "Send a new nonce with each envelope.", 400)
 
 
 class WrongRecipient(RemoteFault):
-    kind = Kind("asap:protocol/wrong_recipient", -32602, 200, False, "Address the agent named in the manifest.")
+    kind = Kind("asap:protocol/wrong_recipient", -32602, 200, False, "Address the agent named in the manifest.", 400)
 
 
 class Unauthenticated(RemoteFault):
-    kind = Kind("asap:auth/unauthenticated", -32600, 200, False, "Send the credentials the manifest asks for.")
+    kind = Kind("asap:auth/unauthenticated", -32600, 200, False, "Send the credentials the manifest asks for.", 401)
 
 
 class SenderMismatch(RemoteFault):
-    kind = Kind("asap:auth/sender_mismatch", -32602, 200, False, "Send as the agent the credentials name.")
+    kind = Kind("asap:auth/sender_mismatch", -32602, 200, False, "Send as the agent the credentials name.", 403)
 
 
 class NoHandler(RemoteFault):
@@ -300,7 +368,14 @@ class StillRunning(RemoteFault):
 
 
 class KeyReused(RemoteFault):
-    kind = Kind("asap:protocol/idempotency_key_reused", -32602, 200, False, "Use a new key for a different request.")
+    kind = Kind(
+        "asap:protocol/idempotency_key_reused",
+        -32602,
+        200,
+        False,
+        "Use a new key for a different request.",
+        400,
+    )
 
 
 class HandlerFailed(RemoteFault):
@@ -333,7 +408,7 @@ class InternalError(RemoteFault):
         -32603,
         500,
         False,
-        "Ask the agent's operator; its log has the cause, by the error_id of the details.",
+        "Tell the agent's operator; its log has the cause, by the error_id of the details.",
     )
 
 

@@ -15,14 +15,21 @@ __all__ = ["Headers", "HttpRequest", "HttpResponse", "RequestHead", "TransportFa
 Headers = Mapping[str, str]
 
 #: Names whose values are joined when they are repeated; of any other the first counts.
-_JOINED = frozenset({"asap-version", "authorization", "content-encoding", "if-none-match"})
+_JOINED = frozenset(
+    {
+        *("asap-version", "authorization", "content-digest", "content-encoding", "content-length", "content-type"),
+        *("host", "if-none-match", "origin", "signature", "signature-input", "transfer-encoding"),
+        *("forwarded", "x-forwarded-for"),
+    }
+)
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers from raw pairs (RFC 9112: latin-1).
 
     What is a list may come in several headers, and is joined (RFC 9110 section 5.3); else the first counts.
-    Two credentials are joined too: so they are none, whichever of the two a gateway in front has looked at.
+    Two credentials, lengths, hosts, origins or types are joined too: so they are none, whichever of the two a gateway
+    in front has looked at.
     """
     headers: dict[str, str] = {}
     for raw, value in pairs:
@@ -46,12 +53,16 @@ def fold_joined(headers: dict[str, str]) -> dict[str, str]:
 
 @plain
 class RequestHead:
-    """A request before its body was read; `path` without the query, `peer` the address it came from."""
+    """A request before its body was read; `path` without the query, `peer` the address it came from.
+
+    `lines` is how many lines its headers came in, where the front knows: repeated ones are one in `headers`.
+    """
 
     method: str
     path: str
     headers: Headers
     peer: str = ""
+    lines: int = 0
 
 
 @plain

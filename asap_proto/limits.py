@@ -5,20 +5,28 @@ Constants are the protocol's and hold for all; `Limits` is what a deployment may
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from attrs import asdict, frozen
 
 __all__ = [
     "ASAP_VERSION",
+    "BODY_PIECES",
+    "FILE_BYTES",
+    "FILE_SCHEMES",
     "GZIP_MEMBERS",
     "ID_LENGTH",
+    "INFLATE_FREE",
+    "INFLATE_RATIO",
     "JSON_DEPTH_MOST",
     "KEY_LENGTH",
     "MANIFEST_TTL",
     "NONCE_LENGTH",
+    "PIECE_BYTES",
     "SUPPORTED_VERSIONS",
     "TASK_DEPTH",
+    "URI_LENGTH",
     "URN_LENGTH",
     "Limits",
 ]
@@ -41,6 +49,20 @@ NONCE_LENGTH: Final = 256
 JSON_DEPTH_MOST: Final = 240
 #: Members of one gzip body: many tiny ones would make inflating slow out of all proportion to its size.
 GZIP_MEMBERS: Final = 100
+#: Pieces in which a body of any size may come: each costs as much as a request.
+BODY_PIECES: Final = 1000
+#: A larger body may come in more of them, one for each so many bytes.
+PIECE_BYTES: Final = 64
+#: How many times its size a body may inflate to: JSON comes to some dozens, a bomb to thousands.
+INFLATE_RATIO: Final = 100
+#: Bytes that any body may inflate to, however small it is.
+INFLATE_FREE: Final = 1024 * 1024
+#: Bytes of a file that stands in a message itself, inline or as a data URI; what is larger is fetched.
+FILE_BYTES: Final = 4 * 1024 * 1024
+#: Characters of a URI that holds no data.
+URI_LENGTH: Final = 8192
+#: Schemes of the files that a peer may name; a file that we name may be of any other but ``file``.
+FILE_SCHEMES: Final = ("asap", "https", "data")
 #: Seconds for which a manifest may be believed (ASAP: manifest).
 MANIFEST_TTL: Final = 300
 
@@ -53,6 +75,14 @@ class Limits:
     request_bytes: int = 10 * 1024 * 1024
     #: A reply body that a client reads.
     reply_bytes: int = 10 * 1024 * 1024
+    #: Lines of one request's head: a server may bound them itself, and earlier.
+    header_count: int = 100
+    #: Bytes of one request's line and headers, or its trailers, under `asap serve` and `serving`; on trio at most
+    #: 16 KiB of them come in more than one piece.
+    header_bytes: int = 64 * 1024
+    #: Values of one JSON text, counted before it is parsed (an empty array or object may count twice): in memory each
+    #: takes up to a hundred times its bytes.
+    json_values: int = 100_000
     #: Levels of objects and arrays in one JSON text: well under the 254 that the encoder can write back.
     json_depth: int = 100
     #: Items of one JSON-RPC batch (ASAP: versions: 50 since 2.2).
@@ -69,6 +99,8 @@ class Limits:
     nonce_seconds: float = 600.0
     #: Nonces remembered at once; when full, envelopes with a nonce are refused, to be tried later.
     nonces: int = 100_000
+    #: Of these, how many one sender may have: so no single one, known by its credentials, locks out all others.
+    nonces_each: int = 20_000
     #: How long a finished task is kept, with its reply for a retry and its state for a query.
     task_seconds: float = 3600.0
     #: Tasks remembered at once in memory; when full, the oldest finished one goes first, running work never.
@@ -103,9 +135,27 @@ class Limits:
     stream_beat_seconds: float = 15.0
     #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
     callers: int = 10_000
+    #: How long the head of a request may take to come: from its first byte on, and from when the connection is made.
+    header_seconds: float = 10.0
+    #: How long a connection may lie idle between an answer and the next request.
+    idle_seconds: float = 15.0
+    #: How long the whole body of a request may take to come, however steadily it drips.
+    body_seconds: float = 30.0
+    #: How long a caller may take for each 64 KiB of an answer: one that does not read them is hung up on.
+    send_seconds: float = 30.0
+    #: How long the work of a caller that hung up goes on, for it to come back with the same idempotency key.
+    return_seconds: float = 2.0
+    #: Connections of one worker; beyond them one goes that waits for no answer.
+    connections: int = 10_000
+    #: Requests answered at once by one worker, streams among them; more are answered 503, to be tried later.
+    requests: int = 1000
+    #: Bytes of requests at hand in one worker, and of their answers; beyond them what still comes is answered 503.
+    held_bytes: int = 256 * 1024 * 1024
+    #: How late a worker may be with what is due; one that stays later turns some requests away. Unbounded: none.
+    late_seconds: float = math.inf
     #: How long a handler may run, the protocol's default task timeout; sync can't cut one off, and does not try.
     handler_seconds: float = 600.0
-    #: How long a token validator that waits may take: nobody who is unknown may hold a request for long.
+    #: How long a validator that waits may take, or an issuer's keys to come: nobody unknown holds a request for long.
     auth_seconds: float = 10.0
     #: How long a handler's word of its progress may take to be told: the task itself waits for it.
     progress_seconds: float = 5.0

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
+
+from attrs import evolve
 
 from ..errors import (
     AsapError,
+    BadHead,
     BatchTooLarge,
+    HeadTooLarge,
+    LoadShed,
     MethodNotAllowed,
     NoRoute,
     RateLimited,
     Unauthenticated,
     UnsupportedEncoding,
+    UnsupportedMediaType,
     VersionMismatch,
 )
 from ..http import Headers, HttpResponse, RequestHead
 from ..limits import ASAP_VERSION, SUPPORTED_VERSIONS, Limits
 from ..model import Manifest
 from ..plain import plain
-from ..rules.identity import Identity
-from ..rules.quota import RetryAfter
+from ..rules.forwarding import Proxies, bucket_of
+from ..rules.identity import Identity, SignedIdentity
+from ..rules.origins import check_host, check_origin, is_json, names_of
+from ..rules.quota import Allowed, Left, RetryAfter
+from ..rules.shedding import Shedding
 from ..sources import Sources
 from ..wire import jsonrpc
 from ..wire.body import BodyGauge
@@ -57,6 +66,13 @@ class Admitted:
     #: Whether the answer is to come in parts, and the number of the last event that the caller has seen.
     streams: bool = False
     seen: int = 0
+    #: Where the request is signed, what is left to check of that: its nonce, and its body.
+    proof: SignedIdentity | None = None
+
+    @property
+    def digests(self) -> Mapping[str, bytes] | None:
+        """What the body, as it was sent, has to fit: for a `BodyDigest`."""
+        return None if self.proof is None else self.proof.digests
 
 
 def json_response(status: int, body: bytes, headers: Headers = _JSON) -> HttpResponse:
@@ -64,15 +80,28 @@ def json_response(status: int, body: bytes, headers: Headers = _JSON) -> HttpRes
     return HttpResponse(status, headers, body)
 
 
-def refusal(error: AsapError, headers: Headers = _JSON, *, id: jsonrpc.RpcId = None) -> HttpResponse:
-    """The whole answer to a request that failed before, or instead of, any of its items."""
+def refusal(
+    error: AsapError,
+    headers: Headers = _JSON,
+    *,
+    id: jsonrpc.RpcId = None,
+    challenge: str = "Bearer",
+    strict: bool = False,
+    body: bytes | None = None,
+) -> HttpResponse:
+    """The whole answer to a request that failed before, or instead of, any of its items.
+
+    `strict` gives what the caller did wrong the status that HTTP has for it, which old peers do not understand.
+    """
     extra: dict[str, str] = {}
     if error.kind.http_status in (429, 503):
         extra["retry-after"] = str(max(1, math.ceil(error.retry_after or 1)))
     if isinstance(error, Unauthenticated):
-        extra["www-authenticate"] = error.facts.get("challenge", "Bearer")
-    body = jsonrpc.answer(jsonrpc.failure(error), id)
-    return HttpResponse(error.kind.http_status, {**headers, **extra}, body)
+        extra["www-authenticate"] = error.facts.get("challenge", challenge)
+    status = error.kind.strict_status if strict and error.kind.strict_status else error.kind.http_status
+    if body is None:
+        body = jsonrpc.answer(jsonrpc.failure(error), id)
+    return HttpResponse(status, {**headers, **extra}, body)
 
 
 class Admission:
@@ -86,16 +115,26 @@ class Admission:
         limits: Limits,
         encodings: tuple[str, ...],
         quota: bool,
+        hosts: Collection[str] | None = None,
+        challenges: Sequence[str] | None = None,
+        strict_http: bool = False,
+        proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
     ) -> None:
         self._sources = sources
         self._limits = limits
         self._gauge = BodyGauge(limits.request_bytes, what="request")
         self._encodings = ("identity", *encodings)
         self._quota = quota
+        self._proxies = proxies
+        self._shedding = Shedding(limits.late_seconds)
+        self._hosts = None if hosts is None else names_of(hosts)
         self._manifest = manifest
         self._document = dump_manifest(manifest)
         self._etag = etag(self._document)
-        self._schemes = frozenset(scheme.lower() for scheme in manifest.auth.schemes) if manifest.auth else None
+        if challenges is None:
+            challenges = sorted(scheme.capitalize() for scheme in manifest.auth.schemes) if manifest.auth else ()
+        self._challenge = ", ".join(dict.fromkeys(challenges))
+        self._strict = strict_http
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """What to do next: read the body, or answer at once.
@@ -103,44 +142,111 @@ class Admission:
         The order is that of ASAP: order of checks, but a caller is known before anything it wrote is parsed.
         """
         headers: Headers = _JSON
+        address = self._proxies.address_of(head.peer, head.headers)
         try:
-            self._gauge.announce(head.headers.get("content-length"))
+            self._check_head(head)
             if head.path not in _POSTED:
                 return (yield from self._other(head))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
+            if not is_json(head.headers.get("content-type", "")):
+                raise UnsupportedMediaType("expected application/json")
             if offered := head.headers.get("asap-version"):
                 headers = _agreed(offered[:256])
-            caller = None if self._schemes is None else (yield from self._caller(head, self._schemes))
-            quota_key = caller.urn if caller else head.peer
+            known = (yield from self._caller(head, bucket_of(address))) if self._challenge else None
+            proof = known if isinstance(known, SignedIdentity) else None
+            # What is kept of a caller is who it is.
+            caller = Identity(proof.urn, proof.scopes) if proof else known
+            quota_key = caller.urn if caller else bucket_of(address)
+            left: tuple[Left, ...] = ()
             if self._quota:
-                yield from self.spend(quota_key, 1)
+                paid = yield from self._paid(quota_key, 1)
+                left = paid.left
+                if isinstance(paid, RetryAfter):
+                    headers = {**headers, **_standing(left)}
+                    raise _limited(paid)
+            if self._shedding.share < 1.0:
+                yield from self._shed(quota_key)
+            if left:
+                headers = {**headers, **_standing(left)}
             encoding = head.headers.get("content-encoding", "").strip().lower() or "identity"
             if encoding not in self._encodings:
                 raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
-            note = f"{error.message} (from {head.peer})" if isinstance(error, Unauthenticated) else ""
+            note = f"{error.message} (from {address})" if isinstance(error, Unauthenticated) else ""
             yield from ask(Observe(Handled("other", error.code, 0.0, note)))
-            return _as_asked(head, _refused(head, error, headers))
+            return _as_asked(head, self._refused(head, error, headers))
         if head.path == STREAM_PATH:
             seen = head.headers.get("last-event-id", "")
             number = int(seen[:18]) if seen.isascii() and seen.isdecimal() else 0
-            return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number)
-        return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers)
+            return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number, proof)
+        return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, proof=proof)
 
-    def spend(self, caller: str, cost: int) -> Steps[None]:
-        """Charges a caller, or with a cost of 0 looks whether it has anything left; raises `RateLimited`."""
-        if not self._quota:
-            return
-        answer = yield from ask(Spend(caller, cost, self._sources.clock.elapsed()))
+    def refusal(
+        self, error: AsapError, headers: Headers, *, id: jsonrpc.RpcId = None, body: bytes | None = None
+    ) -> HttpResponse:
+        """The whole answer to a request that failed; `body` is what it says, where that is written already."""
+        return refusal(error, headers, id=id, challenge=self._challenge or "Bearer", strict=self._strict, body=body)
+
+    def is_refusal(self, error: AsapError) -> bool:
+        """Whether an answer that tells this alone has a status or a header of its own."""
+        kind = error.kind
+        return (
+            kind.http_status != 200 or isinstance(error, Unauthenticated) or (self._strict and bool(kind.strict_status))
+        )
+
+    def _check_head(self, head: RequestHead) -> None:
+        """Where the body ends, how large it says to be, and whether it is we who are asked, by whom we may be."""
+        headers = head.headers
+        if head.lines > self._limits.header_count:
+            raise HeadTooLarge(f"more than {self._limits.header_count} headers")
+        if self._hosts is not None:
+            check_host(headers.get("host"), hosts=self._hosts)
+            if (origin := headers.get("origin")) is not None:
+                check_origin(origin, hosts=self._hosts)
+        length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        if coding is not None and (length is not None or coding.strip(" \t").lower() != "chunked"):
+            # Who reads another end out of it than we do could hide a request behind this one (RFC 9112 section 6.1).
+            raise BadHead("expected chunked as the only transfer coding, and no Content-Length beside it")
+        if length is not None:
+            if not (length.isascii() and length.isdecimal()):
+                raise BadHead("expected one Content-Length, in digits")
+            self._gauge.announce(length)
+
+    def _refused(self, head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
+        if isinstance(error, BadHead):
+            headers = {**headers, "connection": "close"}  # nobody knows where the next request begins
+        if head.path in _POSTED and not isinstance(error, MethodNotAllowed):
+            return self.refusal(error, headers)
+        return _other_refused(head, error, headers)
+
+    def felt(self, delay: float) -> None:
+        """What was due just now came so late."""
+        # Threads that come together may lose a word to each other; the next one is said soon.
+        self._shedding = self._shedding.felt(delay, now=self._sources.clock.elapsed())
+
+    def _shed(self, payer: str) -> Steps[None]:
+        """Turns away the share that is too much; raises `LoadShed`. What was paid for it is given back."""
+        wait, self._shedding = self._shedding.admit()
+        if wait is not None:
+            if self._quota:
+                yield from self._paid(payer, -1)
+            raise LoadShed("more is asked than can be done in time", facts={"retry_after": max(1, math.ceil(wait))})
+
+    def _paid(self, caller: str, cost: int, skill: str = "") -> Steps[Allowed | RetryAfter]:
+        return (yield from ask(Spend(caller, cost, self._sources.clock.elapsed(), skill)))
+
+    def spend(self, caller: str, cost: int, skill: str = "") -> Steps[None]:
+        """Charges a caller for a run of a skill, or gives back; raises `RateLimited`."""
+        answer = yield from self._paid(caller, cost, skill)
         if isinstance(answer, RetryAfter):
             raise _limited(answer)
 
-    def spend_batch(self, caller: str, items: int) -> Steps[None]:
+    def spend_batch(self, admitted: Admitted, items: int) -> Steps[Admitted]:
         """Charges a caller for a batch whose first item was paid; raises `RateLimited` or `BatchTooLarge`."""
         if not self._quota or items < 2:
-            return
-        answer = yield from ask(Spend(caller, items - 1, self._sources.clock.elapsed()))
+            return admitted
+        answer = yield from self._paid(admitted.quota_key, items - 1)
         if isinstance(answer, RetryAfter):
             if items > answer.most:
                 raise BatchTooLarge(
@@ -148,21 +254,21 @@ class Admission:
                     facts={"items": items, "most": answer.most},
                 )
             raise _limited(answer)
+        return evolve(admitted, headers={**admitted.headers, **_standing(answer.left)})
 
-    def _caller(self, head: RequestHead, schemes: frozenset[str]) -> Steps[Identity]:
-        challenge = ", ".join(sorted(scheme.capitalize() for scheme in schemes))
-        scheme, _, secret = head.headers.get("authorization", "").strip().partition(" ")
-        words = "authentication is required"
+    def _caller(self, head: RequestHead, bucket: str) -> Steps[Identity]:
         # Whoever guesses at tokens spends, by its address, and with nothing left is not even listened to.
-        guesses = f"guesses from {head.peer}"
-        yield from self.spend(guesses, 0)
-        if scheme.lower() in schemes and secret.strip():
-            caller = yield from ask(Authenticate(f"{scheme.lower()} {secret.strip()}"))
-            if caller is not None:
-                return caller
-            words = "these credentials are not valid"
-        yield from self.spend(guesses, 1)
-        raise Unauthenticated(words, facts={"challenge": challenge})
+        guesses = f"guesses from {bucket}"
+        if self._quota:
+            yield from self.spend(guesses, 0)
+        caller = yield from ask(Authenticate(head, self._sources.clock.now()))
+        if caller is not None:
+            return caller
+        if self._quota:
+            yield from self.spend(guesses, 1)
+        shown = any(head.headers.get(name) for name in ("authorization", "signature-input"))
+        words = "these credentials are not valid" if shown else "authentication is required"
+        raise Unauthenticated(words, facts={"challenge": self._challenge})
 
     def _other(self, head: RequestHead) -> Steps[HttpResponse]:
         if head.path == ASAP_PATH + "/":
@@ -211,19 +317,29 @@ def _as_asked(head: RequestHead, response: HttpResponse) -> HttpResponse:
     return HttpResponse(response.status, {**response.headers, "content-length": str(len(response.body))})
 
 
-def _refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
-    if head.path in _POSTED and not isinstance(error, MethodNotAllowed):
-        return refusal(error, headers)
+def _other_refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
     allow = {"allow": "POST" if head.path in _POSTED else "GET, HEAD"} if error.kind.http_status == 405 else {}
     # Outside the protocol's endpoint a JSON-RPC body would be odd: what every release answers here.
     words = {404: "Not Found", 405: "Method Not Allowed"}.get(error.kind.http_status, error.message)
     return json_response(error.kind.http_status, dump({"detail": words}), {**headers, **allow})
 
 
-@lru_cache(maxsize=64)  # a peer offers the same with each request
 def _limited(answer: RetryAfter) -> RateLimited:
     seconds = max(1, math.ceil(answer.seconds))
-    return RateLimited("too many requests", facts={"retry_after": seconds, "limit": answer.limit})
+    facts: dict[str, object] = {"retry_after": seconds, "limit": answer.limit}
+    if answer.left:
+        facts["remaining"] = min(left.requests for left in answer.left)
+    return RateLimited("too many requests", facts=facts)
+
+
+def _standing(left: tuple[Left, ...]) -> Headers:
+    """What is left of a quota, in the fields of draft-ietf-httpapi-ratelimit-headers."""
+    policies, standings = [], []
+    for one in left:
+        count, seconds = one.rate.count, one.rate.seconds
+        policies.append(f'"{count}/{seconds}s";q={count};w={seconds}')
+        standings.append(f'"{count}/{seconds}s";r={one.requests};t={math.ceil(one.seconds)}')
+    return {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)} if left else {}
 
 
 def _agreed(offered: str) -> Headers:

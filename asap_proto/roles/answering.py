@@ -93,6 +93,9 @@ class Question:
     envelope: Envelope
     caller: Identity | None
     now: float
+    payer: str = ""
+    #: What it takes in memory.
+    size: int = 0
 
 
 class Answering:

@@ -25,7 +25,7 @@ from ..errors import (
     PeerUnreachable,
     RateLimited,
 )
-from ..http import HttpRequest, HttpResponse, TransportFailure
+from ..http import Headers, HttpRequest, HttpResponse, TransportFailure
 from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
 from ..model import (
     ArtifactNotify,
@@ -67,6 +67,9 @@ _http_date = re.compile(
 ).fullmatch
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+#: Headers to add to one try of a request, by the time and a nonce of its own.
+Sign = Callable[[HttpRequest, datetime, str], Headers]
+
 #: What a stream may tell of a task before its end.
 _NEWS = (ArtifactNotify, MessageSend, TaskUpdate)
 
@@ -84,6 +87,7 @@ class ClientRole:
 
     Holds the peer's breaker, its manifest for as long as that may be believed, and whether it takes
     batches; nothing else changes. `timeout` is in seconds and holds for each try.
+    `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class ClientRole:
         sources: Sources,
         *,
         token: str | None = None,
+        credentials: Sign | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         retry: RetryRule = RetryRule(),  # noqa: B008  (frozen)
         breaker: Breaker | None = None,
@@ -114,6 +119,7 @@ class ClientRole:
             if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
                 raise InvalidValue("a token is visible ASCII text, without spaces or line ends around it")
             self._headers["authorization"] = f"Bearer {token}"
+        self._credentials = credentials
         self._count = 0
         self._takes_batches = True
         self._batch_most = max(1, limits.batch_items)
@@ -247,7 +253,7 @@ class ClientRole:
     def _listen(self, envelope: Envelope, rpc_id: str, key: str, place: _Place) -> Steps[Envelope | None]:
         """One connection: delivers what is new, and returns the response, if there is one."""
         before = place.seen
-        request = self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before)
+        request = self._vouched(self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before))
         head = self._whole((yield from ask(OpenStream(request, self._timeout))))
         if not head.headers.get("content-type", "").startswith("text/event-stream"):
             return check_pair(envelope, read_answer(self._document(head), id=rpc_id))
@@ -273,7 +279,7 @@ class ClientRole:
     def _told(self, event: Event, request: Envelope) -> Envelope:
         """The envelope of an event; raises `MalformedReply` or `MispairedReply`."""
         try:
-            value = load(event.data, depth=self._limits.json_depth)
+            value = load(event.data, depth=self._limits.json_depth, values=self._limits.json_values)
         except MalformedJson as error:
             raise MalformedReply(f"an event is {error.message}") from None
         told = decode_envelope(value, lenient=True, error=MalformedReply, payload_error=MalformedReply)
@@ -322,7 +328,7 @@ class ClientRole:
         attempt = 0
         while True:
             attempt += 1
-            request = make()
+            request = self._vouched(make())
             self._ask_breaker()
             try:
                 answer = yield from ask(Transmit(request, timeout))
@@ -340,7 +346,7 @@ class ClientRole:
     def _document(self, response: HttpResponse) -> Any:
         """The JSON value of a reply; raises `MalformedReply`."""
         try:
-            return load(response.body, depth=self._limits.json_depth)
+            return load(response.body, depth=self._limits.json_depth, values=self._limits.json_values)
         except MalformedJson as error:
             raise MalformedReply(f"the peer's reply is {error.message}") from None
 
@@ -362,7 +368,7 @@ class ClientRole:
     def _refusal(self, answer: HttpResponse) -> AsapError:
         """What a peer says by an HTTP status, or better, by the JSON-RPC error that comes with it."""
         try:
-            document = load(answer.body, depth=self._limits.json_depth)
+            document = load(answer.body, depth=self._limits.json_depth, values=self._limits.json_values)
         except MalformedJson:
             document = None
         if document.__class__ is dict and document.get("error").__class__ is dict:
@@ -407,6 +413,12 @@ class ClientRole:
             return HttpRequest("POST", path, headers, dump(document))
         except TypeError as error:
             raise InvalidValue(f"the envelope is no JSON: {error}") from None
+
+    def _vouched(self, request: HttpRequest) -> HttpRequest:
+        if self._credentials is None:
+            return request
+        added = self._credentials(request, self._sources.clock.now(), self._sources.tokens.nonce())
+        return attrs.evolve(request, headers={**request.headers, **added})
 
     def _next_id(self) -> str:
         self._count += 1

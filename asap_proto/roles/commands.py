@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from ..http import HttpRequest, HttpResponse, TransportFailure
+from ..http import HttpRequest, HttpResponse, RequestHead, TransportFailure
 from ..model import Envelope, StateSnapshot
 from ..plain import plain
 from ..rules.identity import Identity
@@ -88,20 +89,22 @@ class Pause(Command[None]):
 
 @plain
 class Authenticate(Command["Identity | None"]):
-    """Whose credentials are these? ``authorization`` is the header's value."""
+    """Whose credentials does this request carry, if they are valid now?"""
 
     answers = (Identity, type(None))
-    authorization: str
+    head: RequestHead
+    now: datetime
 
 
 @plain
 class Spend(Command["Allowed | RetryAfter"]):
-    """May this caller ask so much now?"""
+    """May this caller ask so much now, of the agent or of this one skill? A negative cost is given back."""
 
     answers = (Allowed, RetryAfter)
     caller: str
     cost: int
     now: float
+    skill: str = ""
 
 
 @plain

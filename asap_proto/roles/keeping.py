@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..errors import TakenOver
+from ..errors import StateUnavailable, TakenOver
 from ..limits import Limits
 from ..model import TaskStatus
 from ..sources import Sources
@@ -31,10 +31,25 @@ class KeeperRole:
         self._sources = sources
         self._limits = limits
         self._held: dict[str, int] = {}
+        #: When a store that was away is asked again how late it is.
+        self._away_until = 0.0
         #: What was taken over and could be neither run nor given back.
         self._waiting: list[TaskRecord] = []
         #: Since when each task is held that no story has in hand: a store that was away may have left some behind.
         self._idle: dict[str, float] = {}
+
+    def feel(self, due: float) -> Steps[None]:
+        """Says how late a request would be that came in at `due`, which has just passed (monotonic seconds).
+
+        That is how long it would have to wait for its turn here, and then for the store.
+        """
+        now = self._sources.clock.elapsed()
+        if now >= self._away_until:
+            try:
+                yield from ask(ReadTask("", seconds_of(self._sources.clock.now())))
+            except StateUnavailable:  # who needs it is told so; it is not asked more often for that
+                self._away_until = now + self._limits.beat_seconds
+        self._role.felt(self._sources.clock.elapsed() - due)
 
     def beat(self) -> Steps[None]:
         """Renews leases, stops what was cancelled or lost, takes over what nobody runs, forgets what is over."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
@@ -24,6 +25,7 @@ from ..errors import (
     StateUnavailable,
     StillRunning,
     TakenOver,
+    Unauthenticated,
     WrongRecipient,
 )
 from ..http import HttpResponse, RequestHead
@@ -36,12 +38,14 @@ from ..model import (
     Payload,
     StateQuery,
     StateSnapshot,
+    TaskCancel,
     TaskRequest,
     TaskStatus,
     payload_name,
 )
 from ..model._value import JsonObject, Value
 from ..plain import plain
+from ..rules.forwarding import Proxies
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
 from ..rules.nesting import depth_of
@@ -50,7 +54,7 @@ from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
 from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
 from ..wire import jsonrpc
-from ..wire.json import dump, load
+from ..wire.json import dump, load, weight
 from ..wire.nouns import decode_envelope, encode
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
 from .answering import ANSWERED, Answer, Answering, Question
@@ -112,6 +116,7 @@ class _Judged:
     slot: Slot | None
     caller: Identity | None
     size: int
+    payer: str
 
 
 class ServerRole:
@@ -120,7 +125,11 @@ class ServerRole:
     `handles` are the payloads, besides task requests, that the agent has a handler of its own for; `restartable`
     the skills that may be run again, from the start, when their worker was lost.
     `encodings` are the content encodings that the front can undo. `worker` names the process among those that share
-    a store; `durable` says whether the store outlives it.
+    a store; `durable` says whether the store outlives it. `hosts` are the names that the agent may be asked by, and
+    whose pages may ask it; without them any. `challenges` are what a refusal says in WWW-Authenticate, one for each
+    way in which callers may say who they are: with any, all are asked; without, those that the manifest names.
+    `proxies` are believed when they say for whom they ask. `metered` are the skills that have a quota of their own.
+    `strict_http` gives refusals the status that HTTP has for them, which peers of old releases do not understand.
     """
 
     def __init__(
@@ -137,6 +146,11 @@ class ServerRole:
         check_recipient: bool = False,
         worker: str = "worker",
         durable: bool = False,
+        hosts: Collection[str] | None = None,
+        challenges: Sequence[str] | None = None,
+        strict_http: bool = False,
+        proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
+        metered: Collection[str] = (),
     ) -> None:
         self._manifest = manifest
         self._sources = sources
@@ -146,15 +160,32 @@ class ServerRole:
         self._limits = limits
         self._nonces = nonces
         self._check_recipient = check_recipient
-        self._admission = Admission(manifest, sources, limits=limits, encodings=encodings, quota=quota)
+        self._admission = Admission(
+            manifest,
+            sources,
+            limits=limits,
+            encodings=encodings,
+            quota=quota,
+            hosts=hosts,
+            challenges=challenges,
+            strict_http=strict_http,
+            proxies=proxies,
+        )
+        self._metered = frozenset(metered)
         self.worker = worker
         self._durable = durable
         #: The tasks that stories of this worker have in hand, and how many have each: a run that has lost its task may
         #: still be there when the worker has it again.
         self.live: Counter[str] = Counter()
+        #: Of these, how often each was asked for again while it ran; without end where it no longer needs its caller.
+        self._wanted: dict[str, float] = {}
         # What no store outlives is run here or never: its lease holds for as long as a handler may run.
         self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
         self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
+
+    def felt(self, delay: float) -> None:
+        """What was due just now came `delay` seconds late: beyond `Limits.late_seconds` work is turned away."""
+        self._admission.felt(delay)
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """Looks at the headers: answers at once, or says how the body is to be read."""
@@ -162,33 +193,78 @@ class ServerRole:
 
     def refuse(self, admitted: Admitted, error: AsapError) -> HttpResponse:
         """The answer to a body that could not be read."""
-        return refusal(error, admitted.headers)
+        return self._admission.refusal(error, admitted.headers)
+
+    def unread(self, admitted: Admitted, error: AsapError) -> Steps[HttpResponse]:
+        """The answer to a body that could not be read, or is not the one that was signed."""
+        yield Observe(Handled("other", error.code, 0.0, _note(error, None, admitted.caller)))
+        return self.refuse(admitted, error)
+
+    def turn_away(self) -> Steps[HttpResponse]:
+        """The answer where so many requests are being answered that this one is not even looked at."""
+        error = Overloaded("too many requests are being answered", facts={"retry_after": 1})
+        yield Observe(Handled("other", error.code, 0.0))
+        return refusal(error)
 
     def receive(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         """Answers the body, whatever it is; raises only on our own bugs."""
         try:
-            document = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
+            yield from self._claim(admitted)
+        except AsapError as error:
+            return (yield from self.unread(admitted, error))
+        return (yield from self._received(admitted, body))
+
+    def _claim(self, admitted: Admitted) -> Steps[None]:
+        """Lets a signature in once, before anything is done; raises `Unauthenticated` or `Overloaded`."""
+        proof = admitted.proof
+        if proof is None:
+            return
+        at = self._sources.clock.now()
+        now = at.timestamp()
+        try:
+            # Whoever lets the body drip could outwait the memory of the nonce.
+            check_fresh(proof.created, now=at, limits=self._limits)
+        except InvalidTimestamp:
+            raise Unauthenticated("the signature is too old by now") from None
+        nonce = f"signature:{proof.key_id}:{proof.nonce}"
+        claim = NonceClaim(proof.urn, nonce, now + self._limits.nonce_seconds)
+        answer = yield from ask(Accept(None, claim, (), now))
+        if isinstance(answer, Refused):
+            if answer.why == "repeated":
+                raise Unauthenticated("this signature was used before")
+            raise Overloaded("too many nonces are remembered", facts={"retry_after": 1})
+
+    def _received(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
+        try:
+            document = self._load(admitted, body)
             batch = jsonrpc.split(document, most=self._limits.batch_items)
             if batch:
-                yield from self._admission.spend_batch(admitted.quota_key, len(batch))
+                admitted = yield from self._admission.spend_batch(admitted, len(batch))
         except AsapError as error:
             yield Observe(Handled("other", error.code, 0.0))
-            return refusal(error, admitted.headers)
+            return self.refuse(admitted, error)
+        size, held = len(body), weight(body)
         if batch is None:
-            item = yield from self._item(document, "$", admitted, len(body))
+            item = yield from self._item(document, "$", admitted, size, held)
             return self._single(item, admitted)
-        stories = tuple(self._item(frame, f"$[{index}]", admitted, len(body)) for index, frame in enumerate(batch))
+        # Whichever of them is the larger: they come together, and go at about the same time.
+        held = held // len(batch) + 1
+        stories = tuple(self._item(frame, f"$[{index}]", admitted, size, held) for index, frame in enumerate(batch))
         items = yield from ask(Together(stories, self._limits.batch_parallel))
         answers = [item.whole() for item in items if not item.silent]
         if not answers:
             return HttpResponse(204, admitted.headers)
         return json_response(200, b"[" + b",".join(answers) + b"]", admitted.headers)
 
+    def _load(self, admitted: Admitted, body: bytes) -> Any:
+        limits = self._limits
+        return load(body, depth=limits.json_depth, values=limits.json_values, unique=admitted.caller is not None)
+
     def _single(self, item: _Item, admitted: Admitted) -> HttpResponse:
         if item.silent:
             return HttpResponse(204, admitted.headers)
-        if item.error is not None and item.error.kind.http_status != 200:
-            return refusal(item.error, admitted.headers, id=item.id)
+        if item.error is not None and self._admission.is_refusal(item.error):
+            return self._admission.refusal(item.error, admitted.headers, body=item.whole())
         return json_response(200, item.whole(), admitted.headers)
 
     def stream(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse | None]:
@@ -201,19 +277,20 @@ class ServerRole:
         id: jsonrpc.RpcId = None
         envelope: Envelope | None = None
         try:
-            frame = load(body, depth=self._limits.json_depth, unique=admitted.caller is not None)
+            yield from self._claim(admitted)
+            frame = self._load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
             place = _ENVELOPE
             envelope = decode_envelope(value, size=len(body))
-            judged = self._judge(envelope, key, admitted.caller, len(body))
+            judged = self._judge(envelope, key, admitted, weight(body))
             payload_type = envelope.payload_type
             if isinstance(judged.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)
             elif judged.name is not None and isinstance(judged.payload, TaskRequest):
                 record = yield from self._submit(judged, judged.name)
             else:
-                return (yield from self.receive(admitted, body))
+                return (yield from self._received(admitted, body))
         except AsapError as error:
             seconds = self._sources.clock.elapsed() - started
             yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
@@ -240,19 +317,20 @@ class ServerRole:
             answer = yield from ask(Accept(None, judged.nonce, (), judged.now))
             if not isinstance(answer, Fresh):
                 yield from self._repeated(answer, judged)
-        question = Question(judged.payload, judged.envelope, judged.caller, judged.now)
+        question = Question(judged.payload, judged.envelope, judged.caller, judged.now, judged.payer, judged.size)
         return (yield from self._answering.task(judged.payload.task_id, question))
 
     def _submit(self, judged: _Judged, name: str) -> Steps[TaskRecord]:
         """A task that runs with nobody waiting: accepted now, or when this was asked before."""
         record, events = self._record(judged, name, _SUBMITTED)
-        answer = yield from ask(Accept(record, judged.nonce, events, judged.now))
+        answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
         if isinstance(answer, Fresh):
             task = self._task(record)
             if not (yield from self._place(task)):
                 yield from self.resume(record)
             return task.record
         if isinstance(answer, Busy | Kept):
+            self._want(answer.task_id, math.inf)
             known = yield from ask(ReadTask(answer.task_id, judged.now))
             if known is not None:
                 return known
@@ -260,12 +338,15 @@ class ServerRole:
         raise StillRunning("the task has just expired", facts={"retry_after": 1})
 
     def _refused(self, error: AsapError, admitted: Admitted, id: jsonrpc.RpcId) -> HttpResponse:
-        if error.kind.http_status != 200:
-            return refusal(error, admitted.headers, id=id)
+        if self._admission.is_refusal(error):
+            return self._admission.refusal(error, admitted.headers, id=id)
         return json_response(200, jsonrpc.answer(jsonrpc.failure(error), id), admitted.headers)
 
-    def _item(self, frame: Any, place: str, admitted: Admitted, size: int) -> Steps[_Item]:
-        """One request, told from its frame to its answer; a notification's is not sent."""
+    def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int) -> Steps[_Item]:
+        """One request, told from its frame to its answer; a notification's is not sent.
+
+        `size` is that of the whole text, `held` what the request takes in memory.
+        """
         started = self._sources.clock.elapsed()
         payload_type = "other"
         error: AsapError | None = None
@@ -281,7 +362,7 @@ class ServerRole:
             silent = "id" not in frame
             try:
                 envelope = decode_envelope(value, size=size)
-                judged = self._judge(envelope, key, admitted.caller, size)
+                judged = self._judge(envelope, key, admitted, held)
                 payload_type = envelope.payload_type
                 if judged.name is None:
                     settled = yield from self._answer(judged)
@@ -289,12 +370,17 @@ class ServerRole:
                     # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
                     status = _SUBMITTED if envelope.extensions and _prefers_async(envelope) else _WORKING
                     record, events = self._record(judged, judged.name, status)
-                    accept = Accept(record, judged.nonce, events, judged.now)
-                    answer = told(accept, (yield accept))
+                    if record.job.name in self._metered:
+                        answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
+                    else:
+                        accept = Accept(record, judged.nonce, events, judged.now)
+                        answer = told(accept, (yield accept))
                     if answer.__class__ is not Fresh:
                         settled = yield from self._repeated(answer, judged)
                     elif status is _WORKING:
                         settled = yield from self._run(TaskRole(record, self._manifest.id, self._sources, self._limits))
+                        if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
+                            yield from self._give_back(record.job, judged.payer)
                     else:
                         settled = yield from self._submitted(self._task(record))
                 member, error = settled.member, settled.error
@@ -308,11 +394,12 @@ class ServerRole:
             yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
 
-    def _judge(self, envelope: Envelope, key: str | None, caller: Identity | None, size: int) -> _Judged:
+    def _judge(self, envelope: Envelope, key: str | None, admitted: Admitted, size: int) -> _Judged:
         """Sender, recipient, time, nonce, handler, in this order (ASAP: order of checks).
 
         The nonce is claimed last of all, in one step with the slot.
         """
+        caller = admitted.caller
         check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._manifest.id:
             raise WrongRecipient(f"this is {self._manifest.id}", path="$.recipient")
@@ -326,7 +413,7 @@ class ServerRole:
         claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
         payload, name = self._handler_of(envelope)
         slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
-        return _Judged(envelope, payload, name, at, now, claim, slot, caller, size)
+        return _Judged(envelope, payload, name, at, now, claim, slot, caller, size, admitted.quota_key)
 
     def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
         """What is handled, and by which handler; none for a built-in answer. Raises `NoHandler` or `SkillNotFound`."""
@@ -348,6 +435,32 @@ class ServerRole:
                 return payload, None
         shown = envelope.payload_type[:64]
         raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
+
+    def _accept(
+        self, record: TaskRecord, nonce: NonceClaim | None, events: tuple[TaskEvent, ...], now: float, payer: str
+    ) -> Steps[Accepted]:
+        """Asks to accept a run. Where its skill has a quota of its own it is paid before; raises `RateLimited`.
+
+        What is not to run, such as a retry that has its answer already, is given back.
+        """
+        job = record.job
+        if self._is_metered(job):
+            yield from self._admission.spend(payer, 1, job.name)
+        try:
+            answer = yield from ask(Accept(record, nonce, events, now))
+        except StateUnavailable:
+            yield from self._give_back(job, payer)
+            raise
+        if not isinstance(answer, Fresh):
+            yield from self._give_back(job, payer)
+        return answer
+
+    def _is_metered(self, job: Job) -> bool:
+        return job.name in self._metered and job.payload.__class__ is TaskRequest
+
+    def _give_back(self, job: Job, payer: str) -> Steps[None]:
+        if self._is_metered(job):
+            yield from self._admission.spend(payer, -1, job.name)
 
     def _submitted(self, task: TaskRole) -> Steps[Settled]:
         """What is answered at once, and run with nobody waiting."""
@@ -381,7 +494,9 @@ class ServerRole:
             if record is not None and record.reply is not None:  # it has just ended
                 return Settled(record.reply, jsonrpc.failed(record.reply))
             if record is not None and (_prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
+                self._want(answer.task_id, math.inf)
                 return Settled(self._task(record).standing(), None)
+            self._want(answer.task_id, 1)
             raise StillRunning("the same request is running", facts={"retry_after": 1, "task_id": answer.task_id})
         if isinstance(answer, Refused):
             if answer.why == "repeated":
@@ -430,6 +545,28 @@ class ServerRole:
         self.live[task_id] -= 1
         if not self.live[task_id]:
             del self.live[task_id]
+            self._wanted.pop(task_id, None)
+
+    def _want(self, task_id: str, times: float) -> None:
+        if task_id in self.live:
+            self._wanted[task_id] = self._wanted.get(task_id, 0) + times
+
+    def abandon(self, job: Job) -> Steps[None]:
+        """Cancels what runs for a caller that hung up. What was submitted, or is followed, needs no caller.
+
+        A caller with an idempotency key may have lost nothing but its connection: it has `Limits.return_seconds` to
+        come back, each time.
+        """
+        seen = -1.0
+        while job.slot is not None and seen != (wanted := self._wanted.get(job.task_id, 0)):
+            seen = wanted
+            yield from ask(Pause(self._limits.return_seconds))
+        if seen == math.inf:
+            return
+        cancel = TaskCancel(job.task_id, "its caller hung up")
+        question = Question(cancel, job.envelope, job.caller, self._sources.clock.now().timestamp())
+        with suppress(AsapError):  # it is over by now, or the store is away
+            yield from self._answering.answer(question)
 
     def resume(self, record: TaskRecord) -> Steps[None]:
         """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
@@ -481,7 +618,17 @@ class ServerRole:
         looks = judged.payload.__class__ is StateQuery
         task_id = TASK + self._sources.tokens.new_id(judged.at)
         slot = None if looks else judged.slot
-        job = Job(judged.payload, envelope, task_id, 0, judged.caller, payload_name(type(judged.payload)), slot, now)
+        job = Job(
+            judged.payload,
+            envelope,
+            task_id,
+            0,
+            judged.caller,
+            payload_name(type(judged.payload)),
+            slot,
+            now,
+            judged.size,
+        )
         record = TaskRecord(job, _WORKING, self.worker, now + self.lease, now) if slot else None
         if record is not None or judged.nonce is not None:
             answer = yield from ask(Accept(record, judged.nonce, (), now))
@@ -515,7 +662,7 @@ class ServerRole:
                 missing = McpToolResult(payload.request_id, False, error="no such tool")
                 answer = Answer(McpToolResult, encode(missing))
             else:
-                question = Question(payload, judged.envelope, judged.caller, judged.now)
+                question = Question(payload, judged.envelope, judged.caller, judged.now, judged.payer, judged.size)
                 answer = yield from self._answering.answer(question)
             member = respond(
                 job,
@@ -559,11 +706,11 @@ class ServerRole:
         now = at.timestamp()
         depth = max(depth, depth_of(envelope.extensions, most=self._limits.task_depth))
         task_id = TASK + self._sources.tokens.new_id(at)
-        job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now)
+        job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now, question.size)
         event = TaskEvent(1, now, "status_change", _SUBMITTED)
         # Until the snapshot is written it says which, so that nobody runs it without.
         record = TaskRecord(job, _SUBMITTED, self.worker, now + self.lease, now, events=1, restored=1)
-        if isinstance((yield from ask(Accept(record, None, (event,), now))), Refused):
+        if isinstance((yield from self._accept(record, None, (event,), now, question.payer)), Refused):
             raise Overloaded("too many tasks are running", facts={"retry_after": 1})
         snapshot = StateSnapshot(f"snap_{self._sources.tokens.new_id(at)}", task_id, 1, data, at, checkpoint=True)
         known = evolve(record, version=2, snapshots=1)
@@ -596,6 +743,8 @@ class ServerRole:
 
 def _note(error: AsapError, envelope: Envelope | None, caller: Identity | None) -> str:
     """Who was not believed, and why, without secrets; nothing for another error."""
+    if isinstance(error, Unauthenticated) and envelope is None and caller is not None:
+        return f"{error.message} (caller={caller.urn})"
     if envelope is None or not isinstance(error, SenderMismatch | InvalidNonce):
         return ""
     facts = {

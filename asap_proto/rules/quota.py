@@ -7,9 +7,11 @@ import re
 from ..errors import InvalidValue
 from ..plain import plain
 
-__all__ = ["Allowed", "Buckets", "Quota", "Rate", "RetryAfter", "parse_quota"]
+__all__ = ["Allowed", "Buckets", "Left", "Quota", "Rate", "RetryAfter", "parse_quota"]
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+#: A token that is there but for the rounding of its parts is there.
+_TOLERANCE = 1e-6
 _rate = re.compile(r"\s*([0-9]{1,9})\s*/\s*(second|minute|hour|day)s?\s*", re.ASCII).fullmatch
 
 
@@ -35,11 +37,12 @@ class Quota:
     def spend(self, buckets: Buckets, *, now: float, cost: int = 1) -> tuple[Allowed | RetryAfter, Buckets]:
         """Takes `cost` tokens from every bucket, or none and says when they will be there.
 
-        A cost of 0 looks whether one more could be spent, and takes nothing. A cost that some bucket can never
-        hold is told the time to fill that bucket, and how much it holds.
+        A cost of 0 looks whether one more could be spent, and takes nothing; a negative one gives tokens back. A cost
+        that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
-        asked = max(cost, 1)
-        passed = max(0.0, now - buckets.at)
+        asked = max(cost, 1) if cost >= 0 else 0
+        now = max(now, buckets.at)  # threads may come out of order
+        passed = now - buckets.at
         levels = tuple(
             min(float(rate.count), level + passed * rate.count / rate.seconds)
             for rate, level in zip(self.rates, buckets.levels, strict=True)
@@ -47,12 +50,21 @@ class Quota:
         short = [
             (min(asked, rate.count) - level) * rate.seconds / rate.count
             for rate, level in zip(self.rates, levels, strict=True)
-            if level < asked
+            if level + _TOLERANCE < asked
         ]
         if short:
             most = min(rate.count for rate in self.rates)
-            return RetryAfter(max(short), self.text, most), Buckets(levels, now)
-        return Allowed(), Buckets(tuple(level - cost for level in levels), now)
+            return RetryAfter(max(0.0, *short), self.text, most, self._left(levels)), Buckets(levels, now)
+        levels = tuple(
+            min(float(rate.count), max(0.0, level - cost)) for rate, level in zip(self.rates, levels, strict=True)
+        )
+        return Allowed(self._left(levels)), Buckets(levels, now)
+
+    def _left(self, levels: tuple[float, ...]) -> tuple[Left, ...]:
+        return tuple(
+            Left(rate, int(level + _TOLERANCE), (rate.count - level) * rate.seconds / rate.count)
+            for rate, level in zip(self.rates, levels, strict=True)
+        )
 
 
 @plain
@@ -64,8 +76,19 @@ class Buckets:
 
 
 @plain
+class Left:
+    """What a caller has of one rate: so many requests now, and its whole bucket again in so many seconds."""
+
+    rate: Rate
+    requests: int
+    seconds: float
+
+
+@plain
 class Allowed:
-    """Go ahead."""
+    """Go ahead; this is left."""
+
+    left: tuple[Left, ...] = ()
 
 
 @plain
@@ -75,6 +98,7 @@ class RetryAfter:
     seconds: float
     limit: str
     most: int
+    left: tuple[Left, ...] = ()
 
 
 def parse_quota(text: str) -> Quota:

@@ -6,7 +6,7 @@ there were keys before it. They are not locked: whoever shares one between threa
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve
@@ -16,6 +16,7 @@ from ..model import StateSnapshot, TaskStatus
 from ..rules.lifecycle import is_final
 from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
+from ..wire.json import dump, weight
 from .codec import dump_event, dump_snapshot, load_snapshot
 from .protocols import Accepted, NonceClaim, Refused
 from .records import Change, TaskEvent, TaskRecord
@@ -62,6 +63,8 @@ class MemoryState:
         self._slots: dict[tuple[str, str], str] = {}
         # All live equally long, so they expire in the order of their insertion.
         self._nonces: OrderedDict[tuple[str, str], float] = OrderedDict()
+        #: How many of them each sender has.
+        self._senders: Counter[str] = Counter()
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
@@ -112,6 +115,8 @@ class MemoryState:
             self._save(kept, change.snapshot)
         if record.reply is not None:
             kept.size += len(record.reply)
+        for answer in record.answers[len(before.answers) :]:
+            kept.size += weight(dump(answer))
         self._bytes += kept.size - size
         if is_final(record.status):
             self._done[task_id] = self._live.pop(task_id)
@@ -169,12 +174,13 @@ class MemoryState:
         if seen is not None:
             if now < seen:
                 return Refused("repeated")
-            del self._nonces[key]  # over, but not forgotten yet
+            self._forget_nonce(key)  # over, but not forgotten yet
         # Two for each that comes: the table shrinks as it ages, and no caller pays for the whole of it.
         self._forget_nonces(now, 2)
-        if len(self._nonces) >= self._limits.nonces:
+        if len(self._nonces) >= self._limits.nonces or self._senders[claim.sender] >= self._limits.nonces_each:
             return Refused("nonces full")
         self._nonces[key] = claim.until
+        self._senders[claim.sender] += 1
         return None
 
     def _forget_nonces(self, now: float, most: int) -> None:
@@ -182,7 +188,13 @@ class MemoryState:
             oldest = next(iter(self._nonces), None)
             if oldest is None or now < self._nonces[oldest]:
                 break
-            del self._nonces[oldest]
+            self._forget_nonce(oldest)
+
+    def _forget_nonce(self, key: tuple[str, str]) -> None:
+        del self._nonces[key]
+        self._senders[key[0]] -= 1
+        if not self._senders[key[0]]:
+            del self._senders[key[0]]
 
     def _is_crowded(self, size: int) -> bool:
         limits = self._limits
@@ -240,7 +252,7 @@ def _bytes_of(events: Sequence[TaskEvent]) -> int:
     for event in events:
         # What says no more than a status is part of what a record takes.
         if event.data is not None:
-            size += len(dump_event(event))
+            size += weight(dump_event(event))
     return size
 
 

@@ -30,7 +30,7 @@ class Job:
     """What a handler is given: the request, and where it stands in the chain of tasks. It never changes.
 
     `name` is the handler's: a skill's id for a task request, else the payload's dotted name. `created` is in
-    Unix seconds, `size` in bytes of the request.
+    Unix seconds, `size` what the request takes in memory, in bytes.
     """
 
     payload: Payload

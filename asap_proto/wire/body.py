@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import BodyTooLarge
+from ..errors import BodyInPieces, BodyTooLarge
+from ..limits import BODY_PIECES, PIECE_BYTES
 
 __all__ = ["BodyGauge"]
 
@@ -10,11 +11,12 @@ __all__ = ["BodyGauge"]
 class BodyGauge:
     """Counts bytes as they are read, or inflated, and refuses the first one too many."""
 
-    __slots__ = ("_most", "_seen", "_what")
+    __slots__ = ("_most", "_pieces", "_seen", "_what")
 
     def __init__(self, most: int, *, what: str = "body") -> None:
         self._most = most
         self._seen = 0
+        self._pieces = 0
         self._what = what
 
     @property
@@ -32,6 +34,17 @@ class BodyGauge:
         self._seen += len(chunk)
         self._check(self._seen)
         return chunk
+
+    def take(self, piece: bytes) -> bytes:
+        """The same of what comes over the wire, where the pieces count too; raises `BodyInPieces` besides.
+
+        A body that is sent byte by byte would keep a server busy for a minute.
+        """
+        self.feed(piece)
+        self._pieces += 1
+        if self._pieces > BODY_PIECES and (self._pieces - BODY_PIECES) * PIECE_BYTES > self._seen:
+            raise BodyInPieces(f"the {self._what} comes in more than {self._pieces - 1} pieces")
+        return piece
 
     def _check(self, size: int) -> None:
         if size > self._most:

@@ -7,13 +7,22 @@ Integers beyond 64 bits arrive as floats: it reads them so.
 from __future__ import annotations
 
 import json as _json
+import re
 from typing import Any
 
 import orjson
 
 from ..errors import MalformedJson
 
-__all__ = ["dump", "keys", "load"]
+__all__ = ["dump", "keys", "load", "weight"]
+
+# What never closes ends with the text, or each of its quotes would be looked at as if it opened one.
+_strings = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL).finditer
+
+#: What begins a character for which Python takes four bytes, and then for each other of its text too.
+_WIDE = (b"\xf0", b"\xf1", b"\xf2", b"\xf3", b"\xf4", b"\\ud", b"\\uD")
+#: Bytes that a value takes besides its text, about: an object with one member is the largest, with its two.
+_VALUE_BYTES = 110
 
 #: How many levels orjson writes.
 _WRITTEN_MOST = 254
@@ -34,13 +43,16 @@ def keys(*names: str) -> tuple[str, ...]:
     return tuple(orjson.loads(orjson.dumps(dict.fromkeys(names))))
 
 
-def load(text: bytes, *, depth: int, unique: bool = False) -> Any:
-    """The value; raises `MalformedJson`, also for more than `depth` levels.
+def load(text: bytes, *, depth: int, values: int | None = None, unique: bool = False) -> Any:
+    """The value; raises `MalformedJson`, also for more than `depth` levels, or than so many `values`.
 
+    Values are counted before they are made, for of each byte of ``[],`` a parser makes some fifty.
     With `unique`, for whoever must trust what the text says of its sender: where two keys could name a
     sender, no key may stand twice in a request, its params, its envelope or its extensions. Of two equal
     keys one parser keeps the first, another the last, so that a gateway and we could read different ones.
     """
+    if values is not None and len(text) > 2 * values and _too_many(text, values):
+        raise MalformedJson(f"more than {values} values")
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -54,6 +66,31 @@ def load(text: bytes, *, depth: int, unique: bool = False) -> Any:
     if unique:
         _refuse_duplicates(text)
     return value
+
+
+def _too_many(text: bytes, most: int) -> bool:
+    """Whether there are more than so many values: each but the first follows a comma or opens what it stands in."""
+    found = 1 + _marks(text, 0, len(text))
+    if found <= most:
+        return False
+    # What stands in strings is no mark. Each string is a key or a value, and no value has more than one key.
+    for number, string in enumerate(_strings(text)):
+        found -= _marks(text, *string.span())
+        if found <= most or number >= 2 * most:
+            break
+    return found > most
+
+
+def weight(text: bytes) -> int:
+    """How many bytes the values of a text take in memory, about, and rather more than less."""
+    each = 1
+    if not text.isascii() or b"\\u" in text:
+        each = 4 if any(lead in text for lead in _WIDE) else 2
+    return each * len(text) + _VALUE_BYTES * _marks(text, 0, len(text))
+
+
+def _marks(text: bytes, start: int, end: int) -> int:
+    return text.count(b",", start, end) + text.count(b"[", start, end) + text.count(b"{", start, end)
 
 
 def _too_deep(value: Any, depth: int) -> bool:

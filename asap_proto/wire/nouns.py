@@ -6,15 +6,16 @@ pass (`faults`), which runs on failure alone. Each is made when it is first need
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
-from ..errors import AsapError, MalformedEnvelope, MalformedPayload
-from ..limits import ID_LENGTH
-from ..model import PARTS, SPELLINGS, Envelope, Part, Payload, TaskStatus, payload_name
+from ..errors import AsapError, Fault, MalformedEnvelope, MalformedPayload
+from ..limits import FILE_SCHEMES, ID_LENGTH
+from ..model import PARTS, SPELLINGS, Envelope, FilePart, Part, Payload, TaskStatus, payload_name
 from ..model._value import ID, Value
+from ..model.parts import scheme_of
 from . import faults
 from .json import keys
 from .shapes import Shape, known_names, once, shapes, tag_of
@@ -89,15 +90,21 @@ def decode_envelope(
         ) from None
 
 
-def decode_part(value: Any, *, error: type[AsapError] = MalformedEnvelope) -> Part:
-    """`value` as the part that its ``type`` names; raises `error`."""
+def decode_part(
+    value: Any, *, schemes: Collection[str] = FILE_SCHEMES, error: type[AsapError] = MalformedEnvelope
+) -> Part:
+    """`value` as the part that its ``type`` names, a file's URI of one of `schemes`; raises `error`."""
     if value.__class__ is not dict:
         raise error("a part is an object", faults=[faults.wrong("$", "object", value)])
     tag = value.get("type")
     part = _TAGS.get(tag) if tag.__class__ is str else None
     if part is None:
         raise error("no such part", faults=[faults.unknown_tag(value, [str(known) for known in _TAGS])])
-    return decode(part, value, error=error)
+    decoded: Part = decode(part, value, error=error)
+    if isinstance(decoded, FilePart) and scheme_of(decoded.uri) not in schemes:
+        words = f"is of a scheme that is not fetched; expected one of {', '.join(schemes)}"
+        raise error(f"uri {words}", faults=[Fault("$.uri", "scheme", words)])
+    return decoded
 
 
 def encode(noun: Value) -> dict[str, Any]:

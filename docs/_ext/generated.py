@@ -49,7 +49,9 @@ def errors() -> str:
             f"`{row.__name__}`",
             "us" if issubclass(row, Misuse) else "the peer",
             str(row.kind.rpc_code),
-            str(row.kind.http_status),
+            f"{row.kind.http_status} ({row.kind.strict_status})"
+            if row.kind.strict_status
+            else f"{row.kind.http_status}",
             "yes" if row.kind.retryable else "no",
             row.kind.remedy,
         )

@@ -132,11 +132,12 @@ def test_client_stream(runtime, what):
 class Caller:
     """An ASGI server of one request: its body comes in pieces, each awaited."""
 
-    def __init__(self, app, document, *, path="/asap", **scope):
+    def __init__(self, app, document, *, path="/asap", headers=(), **scope):
         self.app = app
         self.status = None
         self.body = b""
-        head = {"type": "http", "method": "POST", "path": path, "headers": [], "client": ("192.0.2.1", 1)}
+        head = {"type": "http", "method": "POST", "path": path, "client": ("192.0.2.1", 1)}
+        head["headers"] = [(b"content-type", b"application/json"), *headers]
         self.scope = {**head, **scope}
         text = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.pieces = [text[:20], text[20:]]

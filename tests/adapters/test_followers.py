@@ -129,6 +129,7 @@ def environ_of(document):
         "PATH_INFO": "/asap/stream",
         "wsgi.input": io.BytesIO(body),
         "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": "application/json",
     }
 
 

@@ -87,6 +87,14 @@ def test_async_handlers_are_refused_by_sync():
     assert agent.manifest().capabilities.skills == ()
 
 
+@pytest.mark.parametrize("host", ["a b", "http://a", ""])
+def test_a_host_that_is_none(host):
+    """What no request can be for is told when the agent is made."""
+    with pytest.raises(Misuse, match="is no host"):
+        asap_adapters.sync.Agent(WORKER, hosts=["localhost", host])
+    assert asap_adapters.sync.Agent(WORKER, hosts=["Agents.example:1"]).settings.hosts == {"agents.example"}
+
+
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_a_handlers_own_cancelled_error(when):
     """A handler that awaits what somebody else cancelled has failed; the request was not cancelled."""
@@ -323,6 +331,6 @@ def test_a_validator_that_waits(runtime, slow, caplog):
     caller = runtime.run(main)
     if slow:
         assert code(caller) == "asap:auth/unauthenticated"
-        assert "the token validator failed" in caplog.text
+        assert "the validator failed (bearer)" in caplog.text
     else:
         assert "result" in json.loads(caller.body)

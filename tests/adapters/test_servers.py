@@ -20,8 +20,9 @@ WORKER = "urn:asap:agent:worker"
 PROGRAM = """
 import logging
 from asap_adapters.{front} import Agent
+from asap_proto.limits import Limits
 
-agent = Agent("{urn}")
+agent = Agent("{urn}", limits=Limits(stream_beat_seconds=0.1))
 
 @agent.skill("echo")
 {colour}def echo(task):
@@ -30,6 +31,14 @@ agent = Agent("{urn}")
 @agent.skill("plain")
 def plain(task):
     return {{"plain": True}}
+
+@agent.skill("ask")
+{colour}def ask(task):
+    {wait}task.need_input("?")
+
+@agent.skill("followers")
+{colour}def followers(task):
+    return {{"many": len(app._performer._followers)}}
 
 app = agent.app()
 """
@@ -57,7 +66,8 @@ def url(request, tmp_path):
     front, words = SERVERS[request.param]
     pytest.importorskip(words.partition(" ")[0])
     colour = "" if front == "sync" else "async "
-    (tmp_path / "program.py").write_text(PROGRAM.format(front=front, urn=WORKER, colour=colour))
+    wait = "await " if colour else ""
+    (tmp_path / "program.py").write_text(PROGRAM.format(front=front, urn=WORKER, colour=colour, wait=wait))
     server, port = start(words, tmp_path)
     try:
         yield f"http://127.0.0.1:{port}"
@@ -113,7 +123,7 @@ def test_server(url):
         assert client.request("plain", {}).result == {"plain": True}
         assert client.manifest().id == WORKER
     # Whether a connection can be used again after a body was refused unread is the server's business.
-    with httpx.Client(base_url=url, headers={"connection": "close"}) as http:
+    with httpx.Client(base_url=url, headers={"connection": "close", "content-type": "application/json"}) as http:
         assert http.post("/asap", content=b"{").json()["error"]["code"] == -32700
         assert http.post("/asap", content=iter([b"{", b"}"])).json()["error"]["code"] == -32600
         assert http.post("/asap", content=b"x", headers={"content-encoding": "gzip"}).status_code == 400
@@ -122,3 +132,22 @@ def test_server(url):
         assert http.head("/elsewhere").status_code == 404
         assert http.get("/asap/metrics").text.startswith("# HELP")
         assert http.post("/asap/", content=b"{", follow_redirects=True).json()["error"]["code"] == -32700
+
+
+def test_streams(url):
+    """A stream comes as it is told; when its reader leaves nothing of it is left, though its task waits for ever."""
+
+    def followers():
+        return client.request("followers", {}).result["many"]
+
+    with Client(url, me="urn:asap:agent:me") as client:
+        with client.stream("ask", {}) as payloads:
+            heard = next(payload for payload in payloads if payload.input_request)
+            assert heard.input_request == {"question": "?"}
+            assert followers() == 1
+        until = time.monotonic() + 15
+        while followers():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with client.stream("echo", {"x": 1}) as payloads:
+            assert [*payloads][-1].result == {"echoed": {"x": 1}}

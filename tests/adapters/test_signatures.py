@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from asap_adapters._shared.signature import read_signature
+from asap_adapters.sync import Agent
 from asap_proto import Misuse
 from asap_proto.errors import InvalidInput
 
@@ -84,10 +85,102 @@ def test_objects_that_are_called():
     [
         (functools.partial(take, shapes=None), "functools.partial.*wrap it in a def"),
         (unreadable, "Nowhere.*at the top of their module"),
-        (type, "no signature.*wrap it in a def"),
     ],
 )
 def test_what_can_not_be_read(handler: Any, words):
     """A handler whose types can't be read is a misuse, with what to do about it."""
     with pytest.raises(Misuse, match=words):
         read_signature(handler, name="odd")
+
+
+def defaulted(task, shapes: Shapes = Shapes()):
+    return {}
+
+
+def several(task):
+    yield {}
+
+
+async def several_async(task):
+    yield {}
+
+
+class Several:
+    def __call__(self, task):
+        yield {}
+
+
+def counted(task) -> int:
+    return 1
+
+
+def listed(task) -> list[Shapes]:
+    return []
+
+
+def unclassed(task, given: dict):
+    return {}
+
+
+def named(task, *, given):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (Shapes, "the class Shapes; register an instance"),
+        (several, "yields; it has to return its result"),
+        (several_async, "yields; it has to return its result"),
+        (Several(), "yields; it has to return its result"),
+        (defaulted, "has a default, and would never be read; take 'shapes' without one"),
+        (counted, "returns <class 'int'>; a result is an object"),
+        (listed, r"returns list\[.*Shapes\]; a result is an object"),
+        (unclassed, "needs an attrs class as its annotation"),
+        (named, "takes a task, or a task and its input"),
+        (lambda task, first, second: {}, "takes a task, or a task and its input"),
+        (5, "no signature.*wrap it in a def"),
+    ],
+)
+def test_what_could_never_answer_is_refused_when_it_is_registered(handler: Any, words):
+    """Not when the first peer asks: with what is wrong, and for which skill."""
+    agent = Agent("urn:asap:agent:a")
+    with pytest.raises(Misuse, match=words) as caught:
+        agent.skill("odd")(handler)
+    assert "'odd'" in str(caught.value)
+    assert agent.manifest().capabilities.skills == ()
+
+
+@attrs.frozen
+class Numbered:
+    by_number: dict[int, str]
+
+
+@attrs.frozen
+class Nested:
+    inner: Numbered
+
+
+def take_nested(task, nested: Nested):
+    return {}
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "object"}])
+def test_fields_that_no_json_fills_are_refused(schema):
+    """However deep they are, and whatever the manifest says instead: JSON has no numbers for keys."""
+    with pytest.raises(Misuse, match=r"dict\[int, str\]"):
+        Agent("urn:asap:agent:a").skill("odd", input_schema=schema)(take_nested)
+
+
+def test_a_skill_has_a_name():
+    """A decorator without its parentheses would register nothing, and say nothing."""
+    with pytest.raises(Misuse, match=r"@agent\.skill\('summarise'\)"):
+        Agent("urn:asap:agent:a").skill(take)  # type: ignore[arg-type]
+
+
+def test_a_quota_of_a_skill_is_read_when_it_is_registered():
+    """One that can't be read registers nothing."""
+    agent = Agent("urn:asap:agent:a")
+    with pytest.raises(Misuse, match="10/second;100/minute"):
+        agent.skill("odd", quota="often")(lambda task: {})
+    assert agent.manifest().capabilities.skills == ()

@@ -103,6 +103,7 @@ class Link:
         skills: Mapping[str, Skill] | None = None,
         callers: Mapping[str, Identity] | None = None,
         quota: str | None = None,
+        skill_quotas: Mapping[str, str] | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
         self.client = client
@@ -113,7 +114,8 @@ class Link:
         self.skills = dict(skills or {"echo": echo})
         self.callers = dict(callers or {})
         self.state = MemoryState(limits)
-        self.quotas = MemoryQuotas(parse_quota(quota), limits) if quota else None
+        texts = {**(skill_quotas or {}), **({"": quota} if quota else {})}
+        self.quotas = {skill: MemoryQuotas(parse_quota(text), limits) for skill, text in texts.items()}
         self.ran: list[Job] = []
         self.events: list[Handled | Failed] = []
         self.sent: list[HttpRequest] = []
@@ -149,7 +151,9 @@ class Link:
     def post(self, document: Any, *, path: str = "/asap", **headers: str) -> HttpResponse:
         """The server's whole answer to a JSON value, or to bytes as they are; of a stream, its head."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"content-type": "application/json"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
         return self.serve(RequestHead("POST", path, named, "192.0.2.1"), body)
 
     def get(self, path: str, *, method: str = "GET", **headers: str) -> HttpResponse:
@@ -177,9 +181,11 @@ class Link:
             case Pause():
                 return self.clock.move(command.seconds)
             case Authenticate():
-                return self.callers.get(command.authorization)
+                scheme, _, secret = command.head.headers.get("authorization", "").partition(" ")
+                return self.callers.get(f"{scheme.lower()} {secret}")
             case Spend():
-                return self.quotas.spend(command.caller, command.cost, now=command.now) if self.quotas else Allowed()
+                quotas = self.quotas.get(command.skill)
+                return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
             case Background():
                 return self._background(command)
             case Interrupt():
@@ -331,6 +337,7 @@ def link(
         Sources(clock, tokens),
         limits=limits,
         quota=bool(options.get("quota")),
+        metered=options.get("skill_quotas") or (),
         **(server or {}),
     )
     made = Link(ours, theirs, clock=clock, tokens=tokens, limits=limits, **options)

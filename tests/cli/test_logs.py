@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 RUNTIMES = ["asyncio", "trio", "sync"]
+JSON = {"content-type": "application/json"}
 #: Each in a place of its own, so that one that is shown says where from.
 SECRETS = [
     "hunter2-bearer",
@@ -165,7 +166,7 @@ def test_debug_log_shows_whole_exchanges(serving, careful, runtime):
     with serving(careful(runtime), env={"ASAP_DEBUG_LOG": "true"}) as running:
         httpx.get(f"{running.url}/.well-known/asap/manifest.json", trust_env=False)
         post(running.url, "refuse", nonce="Zm9vYmFyYmF6cXV4eA")
-        httpx.post(f"{running.url}/asap", content=b"token=hunter2-guess\n\x1b", trust_env=False)
+        httpx.post(f"{running.url}/asap", content=b"token=hunter2-guess\n\x1b", headers=JSON, trust_env=False)
         log = running.stop().err
     for secret in [*SECRETS, "hunter2-input", "Zm9vYmFyYmF6cXV4eA"]:
         assert secret not in log

@@ -1,9 +1,11 @@
 """`asap serve`: real processes, real sockets, real signals."""
 
+import json
 import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -74,7 +76,7 @@ def listens(address):
     return True
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_worker_that_dies_is_replaced(asap, serving, agent_module, runtime):
     """A worker that is killed is told of, and replaced."""
     with serving(agent_module(runtime), "--workers", "2") as running:
@@ -91,7 +93,7 @@ def test_worker_that_dies_is_replaced(asap, serving, agent_module, runtime):
         assert running.stop().exit_code == 0
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_workers_that_can_not_start(asap, agent_module, tmp_path, runtime):
     """An app that fails in each worker ends the whole, with exit code 1."""
     agent_module(runtime)
@@ -316,6 +318,32 @@ def test_running_work_ends_within_the_grace(asap, serving, lasting, runtime):
         assert running.stop().exit_code == 0
     document = asap("task", "show", task_id, "--state", "tasks.db", "--json").document
     assert (document["status"], document["runs"]) == ("completed", 1)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_request_that_outlasts_the_grace(asap, serving, lasting, runtime):
+    """Who waits for work that is given back, or follows it, is told to come again; and the server's log is silent."""
+    with (
+        serving(lasting(runtime), "--state", "tasks.db", "--grace", "0.5") as running,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        send = ["send", running.url, "--skill", "count", "--input", '{"seconds": 60}', "--json"]
+        asked, followed = threads.submit(asap, *send), threads.submit(asap, *send, "--stream")
+        while asap("task", "list", "--state", "tasks.db").exit_code != 0:
+            time.sleep(0.05)
+        while sum(row["snapshots"] for row in asap("task", "list", "--state", "tasks.db", "--json").document) < 2:
+            time.sleep(0.05)
+        started = time.monotonic()
+        ended = running.stop()
+        assert time.monotonic() - started < 5
+        answers = [asked.result(30), followed.result(30)]
+    assert (ended.exit_code, ended.out, ended.err) == (0, "", "")
+    assert [answer.exit_code for answer in answers] == [3, 3]
+    codes = [json.loads(answer.out[answer.out.index('{\n  "error"') :])["error"]["code"] for answer in answers]
+    assert codes == ["asap:transport/thread_pool_exhausted", "asap:transport/unreachable"]
+    rows = asap("task", "list", "--state", "tasks.db", "--json").document
+    assert [row["status"] for row in rows] == ["working"] * 2
+    assert not any("lease_until" in row for row in rows)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

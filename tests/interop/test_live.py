@@ -63,7 +63,7 @@ def test_their_client_reads_our_manifest(references, ours, release, front) -> No
         return
     assert outcome.get("ok"), outcome
     assert outcome["manifest"]["id"] == AGENT
-    assert [skill["id"] for skill in outcome["manifest"]["capabilities"]["skills"]] == ["echo", "steps", "boom"]
+    assert [skill["id"] for skill in outcome["manifest"]["capabilities"]["skills"]] == ["echo", "boom"]
 
 
 def test_their_client_looks_after_our_health(references, ours, release, front) -> None:

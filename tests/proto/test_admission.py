@@ -23,7 +23,7 @@ from asap_proto.roles import (
 from asap_proto.roles.admission import refusal
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.quota import Allowed, RetryAfter
-from asap_testkit import CALLER, ME, PEER, asks, echo_manifest, finish, fixed_sources, told
+from asap_testkit import CALLER, ME, NOW, PEER, asks, echo_manifest, finish, fixed_sources, told
 
 MANIFEST = "/.well-known/asap/manifest.json"
 
@@ -33,7 +33,8 @@ def role(*, auth=None, **options):
 
 
 def head(path="/asap", method="POST", **headers):
-    return RequestHead(method, path, {name.replace("_", "-"): value for name, value in headers.items()}, "192.0.2.1")
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return RequestHead(method, path, {"content-type": "application/json"} | named, "192.0.2.1", len(named))
 
 
 def refused(steps, *answers):
@@ -58,11 +59,69 @@ def test_a_plain_request_is_admitted():
     )
 
 
-@pytest.mark.proves("http.content-type-ignored")
+@pytest.mark.proves("http.content-type")
 @pytest.mark.parametrize("value", ["text/plain", "", "application/x-www-form-urlencoded"])
-def test_content_type_and_accept_are_not_looked_at(value):
-    """As no release looks at them."""
-    assert isinstance(told(role().admit(head(content_type=value, accept=value))), Admitted)
+def test_a_body_that_is_not_said_to_be_json(value):
+    """It is not read: a page can send it from a form, and its browser asks nobody."""
+    response = refused(role().admit(head(content_type=value)))
+    assert (response.status, data_of(response)["code"]) == (415, "asap:transport/unsupported_media_type")
+
+
+def test_what_the_caller_would_take_is_not_looked_at():
+    """The answer is JSON, whatever Accept says."""
+    assert isinstance(told(role().admit(head(accept="text/html"))), Admitted)
+
+
+@pytest.mark.proves("http.framing")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"transfer_encoding": "gzip, chunked"},
+        {"transfer_encoding": "chunked, chunked"},
+        {"transfer_encoding": "\x0bchunked"},
+        {"transfer_encoding": ""},
+        {"transfer_encoding": "chunked", "content_length": "5"},
+        {"content_length": "5, 5"},
+        {"content_length": "+5"},
+        {"content_length": "\xb2"},
+        {"content_length": ""},
+    ],
+)
+def test_a_body_whose_end_is_in_doubt(headers):
+    """It is refused on every path, and the connection is not used again."""
+    for path in ("/asap", "/asap/stream", "/nope"):
+        response = refused(role().admit(head(path, **headers)))
+        assert (response.status, response.headers["connection"]) == (400, "close")
+
+
+@pytest.mark.parametrize("coding", ["chunked", "CHUNKED", "\tchunked "])
+def test_a_body_in_chunks(coding):
+    """It is let in."""
+    assert isinstance(told(role().admit(head(transfer_encoding=coding))), Admitted)
+
+
+@pytest.mark.proves("http.host")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 400),
+        ({"host": "localhost:8000"}, None),
+        ({"host": "evil.example"}, 421),
+        ({"host": "localhost", "origin": "http://localhost"}, None),
+        ({"host": "localhost", "origin": "http://evil.example"}, 403),
+    ],
+)
+def test_the_names_of_the_agent(headers, status):
+    """An agent with names is asked by these, and by pages of these, on every path; one without by any."""
+    assert isinstance(told(role().admit(head(**headers))), Admitted)
+    named = role(hosts=["localhost"])
+    if status is None:
+        assert isinstance(told(named.admit(head(**headers))), Admitted)
+        assert told(named.admit(head("/health", "GET", **headers))).status == 200
+        return
+    assert refused(named.admit(head(**headers))).status == status
+    response = refused(named.admit(head("/health", "GET", **headers)))
+    assert (response.status, json.loads(response.body).keys()) == (status, {"detail"})
 
 
 @pytest.mark.proves("http.routes")
@@ -160,7 +219,7 @@ def test_who_offers_no_version_gets_none():
 def test_callers_say_who_they_are(value):
     """Without usable credentials the answer says so as every release does, and with a challenge."""
     steps = role(auth=("bearer",)).admit(head(**({} if value is None else {"authorization": value})))
-    response = refused(steps)
+    response = refused(steps, None)
     assert response.status == 200
     assert response.headers["www-authenticate"] == "Bearer"
     error = json.loads(response.body)["error"]
@@ -169,18 +228,24 @@ def test_callers_say_who_they_are(value):
 
 def test_who_is_not_let_in_is_noted():
     """For the log: from where, and not with which credentials; other refusals are not."""
-    steps = role(auth=("bearer",)).admit(head(authorization="Bearer secret"))
-    assert asks(steps) == Authenticate("bearer secret")
-    assert asks(steps).event.note == "these credentials are not valid (from 192.0.2.1)"
+    for headers, words in (
+        ({"authorization": "Bearer secret"}, "these credentials are not valid"),
+        ({"signature_input": "secret"}, "these credentials are not valid"),
+        ({}, "authentication is required"),
+    ):
+        steps = role(auth=("bearer",)).admit(head(**headers))
+        assert isinstance(asks(steps), Authenticate)
+        assert asks(steps).event.note == f"{words} (from 192.0.2.1)"
     assert asks(role().admit(head("/nowhere"))).event.note == ""
 
 
 @pytest.mark.proves("auth.bearer")
 @pytest.mark.parametrize("value", ["Bearer secret", "bearer secret", " BEARER   secret "])
 def test_credentials_are_judged_by_whoever_holds_them(value):
-    """The scheme in any case, spaces trimmed."""
-    steps = role(auth=("Bearer",)).admit(head(authorization=value))
-    assert asks(steps) == Authenticate("bearer secret")
+    """They are handed on as they came, with the time."""
+    request = head(authorization=value)
+    steps = role(auth=("Bearer",)).admit(request)
+    assert asks(steps) == Authenticate(request, NOW)
     admitted = finish(steps, CALLER)
     assert (admitted.caller, admitted.quota_key) == (Identity(ME), ME)
 
@@ -245,7 +310,7 @@ def test_streams_have_a_path_of_their_own():
     assert told(role().admit(head())).streams is False
     response = refused(role().admit(head("/asap/stream", "GET")))
     assert (response.status, response.headers["allow"]) == (405, "POST")
-    response = refused(role(auth=("bearer",)).admit(head("/asap/stream")))
+    response = refused(role(auth=("bearer",)).admit(head("/asap/stream")), None)
     assert data_of(response)["code"] == "asap:auth/unauthenticated"
 
 
@@ -331,10 +396,8 @@ def test_who_guesses_at_tokens_spends_too(secret):
     steps = role(auth=("bearer",), quota=True).admit(head(authorization=secret))
     look = asks(steps)
     assert look == Spend("guesses from 192.0.2.1", 0, look.now)
-    command = asks(steps, Allowed())
-    if secret:
-        assert isinstance(command, Authenticate)
-        command = asks(steps, None)
+    assert isinstance(asks(steps, Allowed()), Authenticate)
+    command = asks(steps, None)
     assert command == Spend("guesses from 192.0.2.1", 1, command.now)
     assert isinstance(asks(steps, Allowed()), Observe)
     assert data_of(finish(steps))["status_code"] == 401

@@ -2,7 +2,8 @@
 
 import pytest
 
-from asap_proto.errors import BodyTooLarge
+from asap_proto.errors import BodyInPieces, BodyTooLarge
+from asap_proto.limits import BODY_PIECES, PIECE_BYTES
 from asap_proto.wire.body import BodyGauge
 
 
@@ -30,3 +31,20 @@ def test_content_lengths_that_are_too_large(value):
     """A body known to be too large is never read, however long its length is written."""
     with pytest.raises(BodyTooLarge):
         BodyGauge(10).announce(value)
+
+
+@pytest.mark.proves("http.body-limit")
+def test_a_body_in_crumbs():
+    """What comes over the wire in too many pieces for its size is refused; in fair ones it is not, however many."""
+    gauge = BodyGauge(1_000_000, what="request")
+    for _ in range(BODY_PIECES):
+        assert gauge.take(b"") == b""
+    for _ in range(5 * BODY_PIECES):
+        gauge.take(b"x" * PIECE_BYTES)
+    gauge = BodyGauge(1_000_000, what="request")
+    for _ in range(BODY_PIECES):
+        gauge.take(b"")
+    with pytest.raises(BodyInPieces, match="the request comes in more than 1000 pieces"):
+        gauge.take(b"x")
+    with pytest.raises(BodyTooLarge):
+        BodyGauge(1).take(b"xx")

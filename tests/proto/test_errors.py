@@ -37,7 +37,9 @@ def test_every_row_is_complete(code, row):
 def test_only_what_may_pass_is_retryable():
     """Whatever may succeed later was refused by a limit, or by a peer, or a part of it, that was away."""
     assert {row.__name__ for row in CATALOGUE.values() if row.kind.retryable} == {
+        "BodyTooSlow",
         "CircuitOpen",
+        "LoadShed",
         "Overloaded",
         "PeerTimedOut",
         "PeerUnreachable",

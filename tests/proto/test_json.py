@@ -1,9 +1,12 @@
 """JSON text to plain values and back, within bounds."""
 
+import json
+import sys
+
 import pytest
 
 from asap_proto.errors import MalformedJson
-from asap_proto.wire.json import dump, load
+from asap_proto.wire.json import dump, load, weight
 from asap_testkit import NOW
 
 
@@ -52,6 +55,67 @@ def test_integers_beyond_64_bits_are_floats():
     assert load(b"18446744073709551615", depth=9) == 2**64 - 1
     assert load(b"18446744073709551616", depth=9) == float(2**64)
     assert isinstance(load(b"18446744073709551616", depth=9), float)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (b"[0,0,0]", 4),
+        (b"[[0],[0],[0]]", 7),
+        (b'[{"b":0},{"a":0}]', 5),
+        (b'{"a":1,"b":2,"c":3}', 4),
+        (b"[[[[]]]]", 4),
+        (b'["a,b","[,","{,"]', 4),
+        (rb'["\",[{,","\\","\\\"\\,,"]', 4),
+        (rb'"\u002c,,,,,,,,,,,,,,,,"', 1),
+        (b"[" + b" " * 100 + b"0]", 2),
+    ],
+)
+def test_values_are_counted_before_they_are_made(text, values):
+    """Objects, arrays and what stands in them, by what parts and opens them; what stands in texts is no value."""
+    assert load(text, depth=9, values=values) == load(text, depth=9)
+    if values > 1:
+        with pytest.raises(MalformedJson, match=f"more than {values - 1} values"):
+            load(text, depth=9, values=values - 1)
+
+
+@pytest.mark.parametrize(
+    "text", [b'["' + b'\\"' * 50_000, b'["' + b"," * 50_000, b'"' + b'","' * 50_000, b'["' + b"\\" * 50_001 + b",,,"]
+)
+def test_texts_without_end_take_no_longer(text):
+    """A quote that nothing closes is looked at once, not each quote behind it again."""
+    with pytest.raises(MalformedJson):
+        load(text * 20, depth=9, values=1)
+
+
+def held(value, seen):
+    """Bytes that a value takes, with all that stands in it; what stands there twice, once."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return sys.getsizeof(value) + sum(held(each, seen) for each in inner)
+
+
+ITEMS = [b"[]", b"{}", b'{"a":0}', b'{"a":{"b":[]}}', b"[[[1.5]]]", b'"ab"', b"12345", b"0.5", b'"%s"' % (b"x" * 99)]
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_text_weighs_as_much_as_its_values_take(item):
+    """Many of one kind take no more memory than is said, and not less than a tenth of it."""
+    text = b"[" + b",".join([item] * 10_000) + b"]"
+    size = held(load(text, depth=9), set())
+    assert size <= weight(text) <= 10 * size
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\u0416", "\u4e2d", "\U0001f600", "\U000a0000", "\U0010ffff"])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_text_weighs_by_its_widest_character(character, escaped):
+    """One wide character makes each other take as much room."""
+    text = json.dumps({"a": character + "x" * 10_000}, ensure_ascii=escaped).encode()
+    size = held(load(text, depth=9), set())
+    assert size <= weight(text) + 1000
+    assert weight(text) <= 2 * size + 1000
 
 
 @pytest.mark.proves("json.depth")

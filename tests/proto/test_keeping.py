@@ -241,3 +241,43 @@ def test_a_workers_tasks_outlive_it():
     assert [job.task_id for job in second.ran] == [record.id]
     first.rest()
     assert first.ran == []
+
+
+class Feeling(ServerRole):
+    """A role that remembers how late it was told things are."""
+
+    def felt(self, delay):
+        self.delays = [*getattr(self, "delays", ()), delay]
+
+
+def feeling(clock):
+    role = Feeling(echo_manifest(), fixed_sources(clock))
+    return KeeperRole(role, fixed_sources(clock), Limits()), role
+
+
+def test_how_late_things_are():
+    """As late as a request would be that waits for its turn, and then for the store."""
+    clock = FixedClock()
+    care, role = feeling(clock)
+    due = clock.elapsed()
+    clock.move(0.25)
+    steps = care.feel(due)
+    assert asks(steps) == ReadTask("", clock.now().timestamp())
+    clock.move(0.5)
+    finish(steps)
+    assert role.delays == [0.75]
+
+
+def test_how_late_a_store_is_that_is_away():
+    """It is asked once a beat, for its log has a line each time; in between the worker's own turn counts."""
+    clock = FixedClock()
+    care, role = feeling(clock)
+    steps = care.feel(clock.elapsed())
+    asks(steps)
+    with pytest.raises(StopIteration):
+        steps.throw(StateUnavailable("the store is away"))
+    clock.move(0.5)
+    finish(care.feel(clock.elapsed() - 0.125))
+    assert role.delays == [0.0, 0.125]
+    clock.move(0.5)
+    assert isinstance(asks(care.feel(clock.elapsed())), ReadTask)

@@ -14,10 +14,11 @@ from asap_proto.model import Conversation, Envelope, Task, TaskStatus, TextPart,
 from asap_proto.roles import Admitted, ClientRole, TaskRole, Watch
 from asap_proto.rules.freshness import check_fresh, nonce_of
 from asap_proto.rules.nesting import check_depth
-from asap_proto.rules.quota import Allowed, parse_quota
+from asap_proto.rules.quota import RetryAfter, parse_quota
 from asap_proto.rules.slot import Fresh
 from asap_proto.stores import MemoryQuotas, MemoryState, NonceClaim
 from asap_proto.wire import jsonrpc
+from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.manifests import dump_manifest
 from asap_proto.wire.nouns import encode
@@ -110,7 +111,8 @@ def is_asked(steps):
 
 def request_bytes(n):
     server = link().server
-    answer = link().run(server.admit(RequestHead("POST", "/asap", {"content-length": str(n)})))
+    headers = {"content-type": "application/json", "content-length": str(n)}
+    answer = link().run(server.admit(RequestHead("POST", "/asap", headers)))
     assert not isinstance(answer, Admitted) or answer.most_bytes == L.request_bytes
     return isinstance(answer, Admitted)
 
@@ -158,6 +160,11 @@ def nonce_seconds(n):
 
 
 def nonces_held(n):
+    store = MemoryState(Limits(nonces_each=100_000))
+    return all(store.accept(None, NonceClaim("a", str(i), 1.0), (), now=0.0) == Fresh() for i in range(n))
+
+
+def nonces_of_one(n):
     store = MemoryState(L)
     return all(store.accept(None, NonceClaim("a", str(i), 1.0), (), now=0.0) == Fresh() for i in range(n))
 
@@ -319,11 +326,41 @@ def callers(n):
     store = MemoryQuotas(parse_quota("1/day"), L)
     for i in range(n):
         store.spend(str(i), 1, now=0.0)
-    return store.spend("0", 1, now=0.0) != Allowed()
+    return isinstance(store.spend("0", 1, now=0.0), RetryAfter)
+
+
+def body_pieces(n):
+    gauge = BodyGauge(L.request_bytes)
+    return is_legal(lambda: [gauge.take(b"") for _ in range(n)])
+
+
+def piece_bytes(n):
+    """Beyond the pieces that are free, `n` empty ones behind 64 times 64 bytes."""
+    gauge = BodyGauge(L.request_bytes)
+    gauge.take(b"x" * 64 * 64)
+    return is_legal(lambda: [gauge.take(b"") for _ in range(limits.BODY_PIECES - 1 + n)])
+
+
+def return_seconds(n):
+    pause = next(role().abandon(job_of()))
+    return pause.seconds >= n
 
 
 def handler_seconds(n):
     return invokes(receive(request_frame())).timeout >= n
+
+
+def header_count(n):
+    head = RequestHead("POST", "/asap", {"content-type": "application/json"}, "192.0.2.1", n)
+    return isinstance(link().run(role().admit(head)), Admitted)
+
+
+def json_values(n):
+    """How the values of a request are counted: those of its frame are among them."""
+    frame = request_frame(payload={"conversation_id": "c", "skill_id": "echo", "input": {"a": []}})
+    text = dump(frame)
+    frame["params"]["envelope"]["payload"]["input"]["a"] = [0] * (n - text.count(b",") - text.count(b"{") - 1)
+    return "result" in json.loads(link().post(frame).body)
 
 
 BOUNDS = {
@@ -333,9 +370,13 @@ BOUNDS = {
     "KEY_LENGTH": (keys, 256),
     "JSON_DEPTH_MOST": (settable_depth, 240),
     "NONCE_LENGTH": (nonces, 256),
+    "BODY_PIECES": (body_pieces, 1000),
+    "PIECE_BYTES": (piece_bytes, 64),
     "MANIFEST_TTL": (manifest_ttl, 299),
     "request_bytes": (request_bytes, 10 * 1024 * 1024),
     "reply_bytes": (reply_bytes, 10 * 1024 * 1024),
+    "header_count": (header_count, 100),
+    "json_values": (json_values, 100_000),
     "json_depth": (json_depth, 100),
     "batch_items": (batch_items, 50),
     "batch_parallel": (batch_parallel, 10),
@@ -344,6 +385,7 @@ BOUNDS = {
     "ahead_seconds": (ahead, 30),
     "nonce_seconds": (nonce_seconds, 599),
     "nonces": (nonces_held, 100_000),
+    "nonces_each": (nonces_of_one, 20_000),
     "task_seconds": (task_seconds, 3599),
     "tasks": (tasks, 10_000),
     "task_bytes": (task_bytes, 64 * 1024 * 1024),
@@ -359,19 +401,34 @@ BOUNDS = {
     "stream_beat_seconds": (stream_beat_seconds, 15),
     "callers": (callers, 10_000),
     "handler_seconds": (handler_seconds, 600),
+    "return_seconds": (return_seconds, 2),
 }
 
-#: What the core only names: words, and numbers that a front holds to.
+#: What the core only names: words, numbers that a front holds to, and those of files, which have tests of their own.
 ELSEWHERE = {
+    "late_seconds",
     "ASAP_VERSION",
     "SUPPORTED_VERSIONS",
     "Limits",
     "GZIP_MEMBERS",
+    "FILE_BYTES",
+    "FILE_SCHEMES",
+    "INFLATE_FREE",
+    "INFLATE_RATIO",
+    "URI_LENGTH",
     "auth_seconds",
     "background_tasks",
+    "connections",
+    "body_seconds",
     "grace_seconds",
     "handler_threads",
+    "header_bytes",
+    "header_seconds",
+    "held_bytes",
+    "idle_seconds",
     "progress_seconds",
+    "requests",
+    "send_seconds",
     "stream_events",
 }
 

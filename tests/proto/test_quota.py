@@ -1,9 +1,14 @@
 """Rate limits as arithmetic."""
 
+import math
+
 import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asap_proto.errors import InvalidValue
-from asap_proto.rules.quota import Allowed, Quota, Rate, RetryAfter, parse_quota
+from asap_proto.rules.quota import Allowed, Left, Quota, Rate, RetryAfter, parse_quota
 
 
 @pytest.mark.proves("quota.grammar")
@@ -33,12 +38,12 @@ def test_quotas_that_are_not(text):
 
 
 def spend(quota, times, *, buckets=None, cost=1):
-    """The answers to spending at these times, in order, and what is left."""
+    """The answers to spending at these times, in order, without what they say is left, and the buckets."""
     buckets = buckets or quota.full(times[0])
     answers = []
     for now in times:
         answer, buckets = quota.spend(buckets, now=now, cost=cost)
-        answers.append(answer)
+        answers.append(evolve(answer, left=()))
     return answers, buckets
 
 
@@ -87,3 +92,54 @@ def test_a_look_takes_nothing():
     assert spend(quota, [0, 0], cost=0)[0] == [Allowed(), Allowed()]
     _, empty = spend(quota, [0])
     assert spend(quota, [0], buckets=empty, cost=0)[0] == [RetryAfter(1.0, "1/second", 1)]
+
+
+def test_a_time_that_went_back_does_not_count_twice():
+    """Threads may come out of order: what has flowed in once does not flow in again."""
+    quota = parse_quota("1/second")
+    _, buckets = spend(quota, [10, 5])
+    assert spend(quota, [10.5], buckets=buckets)[0] == [RetryAfter(0.5, "1/second", 1)]
+
+
+def test_what_was_paid_in_vain_is_given_back():
+    """Even where there is nothing left; no bucket holds more than its count for that."""
+    quota = parse_quota("2/second")
+    _, empty = spend(quota, [0, 0])
+    assert spend(quota, [0], buckets=empty, cost=-1) == ([Allowed()], evolve(empty, levels=(1.0,)))
+    assert spend(quota, [0, 0, 0], buckets=empty, cost=-1)[1].levels == (2.0,)
+
+
+@pytest.mark.proves("quota.left")
+def test_what_is_left_is_told():
+    """Of each rate: so many requests now, and when the whole bucket is there again; refused or not."""
+    quota = parse_quota("2/second;3/minute")
+    second, minute = quota.rates
+    answer, buckets = quota.spend(quota.full(0), now=0, cost=2)
+    assert answer == Allowed((Left(second, 0, 1.0), Left(minute, 1, 40.0)))
+    refused, _ = quota.spend(buckets, now=0.25)
+    assert refused == RetryAfter(0.25, quota.text, 2, (Left(second, 0, 0.75), Left(minute, 1, 39.75)))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 1000), st.sampled_from(["second", "minute", "hour", "day"])), min_size=1, max_size=3
+    ),
+    st.lists(st.floats(0, 90), max_size=30),
+    st.floats(0, 1e9),
+)
+def test_who_waits_as_long_as_told_is_let_in(rates, pauses, start):
+    """After the whole seconds of Retry-After; a second less is not enough. What is left can be spent, and no more."""
+    quota = parse_quota(";".join(f"{count}/{unit}" for count, unit in rates))
+    buckets, now = quota.full(start), start
+    for pause in pauses:
+        now += pause
+        answer, buckets = quota.spend(buckets, now=now)
+        most = min(left.requests for left in answer.left)
+        if most:
+            assert isinstance(quota.spend(buckets, now=now, cost=most)[0], Allowed)
+        refused, _ = quota.spend(buckets, now=now, cost=most + 1)
+        assert isinstance(refused, RetryAfter)
+        if most < refused.most:
+            wait = max(1, math.ceil(refused.seconds))
+            assert isinstance(quota.spend(buckets, now=now + wait, cost=most + 1)[0], Allowed)
+            assert wait == 1 or isinstance(quota.spend(buckets, now=now + wait - 1, cost=most + 1)[0], RetryAfter)

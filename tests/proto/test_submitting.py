@@ -89,7 +89,8 @@ def test_a_task_that_is_lost_in_the_background_is_counted():
 def stream(wire, frame, **headers):
     """A story that follows, let in by these headers."""
     body = json.dumps(frame).encode()
-    let_in = wire.run(wire.server.admit(RequestHead("POST", "/asap/stream", headers, "192.0.2.1")))
+    sent = {"content-type": "application/json"} | headers
+    let_in = wire.run(wire.server.admit(RequestHead("POST", "/asap/stream", sent, "192.0.2.1")))
     return wire.server.stream(let_in, body)
 
 

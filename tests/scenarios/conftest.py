@@ -8,7 +8,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from .fronts import FRONTS, Front
+from .fronts import FRONTS, JSON, Front
 
 
 @pytest.fixture(scope="session", params=FRONTS)
@@ -40,7 +40,9 @@ def echo(front: Front) -> Iterator[SimpleNamespace]:
     with (
         front.serving(agent) as url,
         # On a busy machine a server closes a connection for being idle just as the next request goes out.
-        httpx.Client(base_url=url, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as http,
+        httpx.Client(
+            base_url=url, headers=JSON, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        ) as http,
         front.client(url) as client,
     ):
         yield SimpleNamespace(front=front, agent=agent, url=url, http=http, client=client)

@@ -181,10 +181,16 @@ def _told_awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
     return waiting_handler
 
 
+#: What every request with a body says.
+JSON = {"content-type": "application/json"}
+
+
 def post(http: httpx.Client, document: Any, **options: Any) -> httpx.Response:
     """Posts JSON, or bytes as they are, to the protocol's endpoint."""
+    headers = httpx.Headers(options.pop("headers", None))
+    headers.setdefault("content-type", "application/json")
     named = {"content": document} if isinstance(document, bytes) else {"json": document}
-    return http.post("/asap", **named, **options)
+    return http.post("/asap", **named, headers=headers, **options)
 
 
 def holds(happened: Callable[[], Any], *, seconds: float = 10.0) -> None:

@@ -14,7 +14,7 @@ import pytest
 from asap_proto import Limits
 from asap_proto.limits import GZIP_MEMBERS
 
-from .fronts import WORKER, post
+from .fronts import JSON, WORKER, post
 
 LIMIT = 4096
 
@@ -48,7 +48,7 @@ def small(front):
     def echo(task):
         return {"length": len(task.input["pad"])}
 
-    with front.serving(agent) as url, httpx.Client(base_url=url, trust_env=False) as http:
+    with front.serving(agent) as url, httpx.Client(base_url=url, headers=JSON, trust_env=False) as http:
         yield http
 
 
@@ -90,7 +90,7 @@ BOMB = 64 * 1024 * 1024
 def test_bomb(front, stack, coding, body, chunked):
     """A body that inflates beyond the limit is refused long before it is inflated."""
     url = stack.enter_context(front.serving(front.agent(limits=Limits(request_bytes=1024 * 1024))))
-    http = stack.enter_context(httpx.Client(base_url=url, trust_env=False))
+    http = stack.enter_context(httpx.Client(base_url=url, headers=JSON, trust_env=False))
     content = in_pieces(body, 16384) if chunked else body
     assert http.post("/asap", content=content, headers={"content-encoding": coding}).status_code == 413
 
@@ -160,14 +160,15 @@ def exchange(url, request):
         return answer
 
 
+TYPE = b"Content-Type: application/json\r\n"
 ODD_LENGTHS = ["-1", "+10", "1_0", " ", "x", "0x10", "1e3", "9" * 5000, "18446744073709551617", "10, 10", "\xb2"]
 
 
 @pytest.mark.parametrize("length", ODD_LENGTHS, ids=range(len(ODD_LENGTHS)))
 def test_odd_content_lengths(small, length):
     """A Content-Length that is no number never makes a 5xx, nor does it stop the server."""
-    head = f"POST /asap HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
-    answer = exchange(str(small.base_url), head + frame())
+    head = f"POST /asap HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n"
+    answer = exchange(str(small.base_url), head.encode("latin-1") + TYPE + b"\r\n" + frame())
     assert not answer.startswith(b"HTTP/1.1 5")
     assert b"Traceback" not in answer
     assert small.get("/health").status_code == 200
@@ -180,16 +181,16 @@ BROKEN = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01",
     b"GET / HTTP/9.9\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nX: a\r\n  folded\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST /asap HTTP/1.1\r\nHost: x\r\nASAP-Version: \xff\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST /%ff%00/../asap HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST //asap HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
-    b"POST http://elsewhere/asap HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 100\r\n\r\n{",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"X: a\r\n  folded\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Authorization: Bearer \xff\xfe\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"ASAP-Version: \xff\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /%ff%00/../asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 2\r\n\r\n{}",
+    b"POST //asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 2\r\n\r\n{}",
+    b"POST http://elsewhere/asap HTTP/1.1\r\nHost: x\r\n" + TYPE + b"Content-Length: 2\r\n\r\n{}",
     b"CONNECT asap:1 HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /asap HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAA=\r\n\r\n",
     b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",

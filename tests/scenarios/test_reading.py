@@ -11,7 +11,7 @@ import pytest
 from asap_proto import TaskRequest, TaskStatus
 from asap_proto.errors import HandlerFailed, InvalidNonce, InvalidTimestamp, SenderMismatch
 
-from .fronts import ME, WORKER, post
+from .fronts import JSON, ME, WORKER, post
 
 
 def test_manifest_says_what_the_agent_is(echo):
@@ -61,7 +61,7 @@ def test_metrics_count(front):
     def nod(task):
         return None
 
-    with front.serving(agent) as url, front.client(url) as client, httpx.Client(base_url=url) as http:
+    with front.serving(agent) as url, front.client(url) as client, httpx.Client(base_url=url, headers=JSON) as http:
         for _ in range(3):
             assert client.request("nod", {}).status is TaskStatus.COMPLETED
         http.post("/asap", content=b"{")
@@ -91,7 +91,7 @@ def test_metrics_count_handlers_and_refusals(front):
     def fail(task):
         raise ValueError
 
-    with front.serving(agent) as url, httpx.Client(base_url=url) as http:
+    with front.serving(agent) as url, httpx.Client(base_url=url, headers=JSON) as http:
         with front.client(url, token="good") as client:
             client.request("nod", {})
             with pytest.raises(HandlerFailed):
@@ -170,7 +170,7 @@ def test_query_is_ignored(echo):
 def test_ready_until_it_was_closed(front):
     """An agent that was closed takes no more work, and says so; an app made later does again."""
     agent = front.agent()
-    with front.serving(agent) as url, httpx.Client(base_url=url) as http:
+    with front.serving(agent) as url, httpx.Client(base_url=url, headers=JSON) as http:
         assert http.get("/ready").status_code == 200
         front.close(agent)
         assert (http.get("/ready").status_code, http.get("/ready").json()) == (503, {"status": "unready"})

@@ -17,7 +17,7 @@ from asap_proto.model import UpdateType
 from asap_proto.roles import PARENT_EXTENSION
 from asap_proto.rules.retry import RetryRule
 
-from .fronts import ME, WORKER, holds
+from .fronts import JSON, ME, WORKER, holds
 from .wires import CuttingProxy, Peer, http_answer, listening, read_request
 
 SUBMITTED, WORKING, WAITING = TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED
@@ -325,8 +325,8 @@ def slow_reader(url, document):
     connection.settimeout(20)
     connection.connect((urlsplit(url).hostname, urlsplit(url).port))
     body = json.dumps(document).encode()
-    head = f"POST /asap/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
+    head = f"POST /asap/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
     return connection
 
 
@@ -459,7 +459,7 @@ def test_a_peer_without_streams(front, stack):
                     connection.sendall(http_answer(b'{"detail":"Not Found"}', "404 Not Found"))
                     return
                 body = request.partition(b"\r\n\r\n")[2]
-                with httpx.Client(base_url=url, trust_env=False) as http:
+                with httpx.Client(base_url=url, headers=JSON, trust_env=False) as http:
                     answer = http.post("/asap", content=body)
                 connection.sendall(http_answer(answer.content))
 

@@ -238,8 +238,8 @@ class Worker:
                 return self._watch(process, task_id, after, seconds)
             case Emit(part):
                 return self.agent.world.network.emit(process, part)
-            case Authenticate(authorization):
-                return self.agent.world.identities.get(authorization)
+            case Authenticate(head):
+                return self.agent.world.identities.get(head.headers.get("authorization", ""))
             case Observe(event):
                 self.agent.world.counts[f"observed {getattr(event, 'code', None)}"] += 1
                 return None

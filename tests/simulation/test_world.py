@@ -17,8 +17,11 @@ from .world import run
 
 STEPS = 10_000
 
-#: Seeds that are run each time.
-KNOWN = (1, 2, 3, 4, 5, 6, 7, 8)
+#: Seeds that are run each time. Each has found a fault that was put into the core on purpose, or had been in it: a
+#: run beside a newer one (11), a task cancelled that nobody wanted cancelled (13), a lost run that went on (15), a
+#: reply without its result (17), an answer that was not kept (24), a question where a cancel was due (27), a lease
+#: taken back (45), and what is easier to find (1 to 4). As the core changes so do the steps of a seed.
+KNOWN = (1, 2, 3, 4, 11, 13, 15, 17, 24, 27, 45)
 
 #: What has to happen somewhere in the runs of `KNOWN`: a world in which nothing goes wrong proves nothing.
 HAPPENINGS = (
@@ -37,6 +40,7 @@ HAPPENINGS = (
     "observed asap:execution/interrupted",
     "observed asap:execution/timed_out",
     "observed asap:protocol/invalid_nonce",
+    "observed asap:protocol/invalid_state",
     "observed asap:task/still_running",
     "observed asap:task/taken_over",
     "observed asap:task/too_deep",
@@ -57,7 +61,6 @@ HAPPENINGS = (
     "stop",
     "stream: completed",
     "taken over",
-    "tell: asap:protocol/invalid_state",
     "tell: working",
 )
 

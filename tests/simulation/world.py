@@ -123,7 +123,7 @@ class World:
         #: Envelopes that were on the network twice, though they were sent once.
         self.heard_twice: set[str] = set()
         self._numbers = 0
-        self.identities = {f"bearer token-of-{urn}": Identity(urn) for urn in (*AGENTS, *USERS)}
+        self.identities = {f"Bearer token-of-{urn}": Identity(urn) for urn in (*AGENTS, *USERS)}
         self.agents = {urn: self._agent(urn, store) for urn in AGENTS}
         #: Each asks two things at a time.
         self.users = {urn: User(self, urn) for urn in USERS}

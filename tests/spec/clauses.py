@@ -63,9 +63,12 @@ CLAUSES: Mapping[str, Clause] = {
     "http.routes": Clause('Unknown paths are 404, other methods 405, as {"detail": ...}.', "ASAP endpoints"),
     "http.trailing-slash": Clause("/asap/ redirects with 307 to /asap.", "ASAP endpoints"),
     "http.head": Clause("HEAD is answered wherever GET is.", "RFC 9110 section 9.3.2; ours"),
-    "http.content-type-ignored": Clause(
-        "The request's Content-Type and Accept are not looked at; answers are application/json.", "ASAP endpoints"
+    "http.content-type": Clause(
+        "A request says application/json or +json, else 415; Accept is not looked at; answers are application/json.",
+        "ASAP endpoints; ours",
     ),
+    "http.host": Clause("Of the names listed as hosts, Host is one and Origin's is one.", "RFC 9110 section 7.2; ours"),
+    "http.framing": Clause("chunked stands alone and without Content-Length.", "RFC 9112 section 6.1; ours"),
     "http.encoding": Clause("Content-Encoding is one token in any case; unknown ones are 415.", "ASAP compression"),
     "http.body-limit": Clause("A body has at most 10 MiB; more is 413, by Content-Length and by count.", "ASAP limits"),
     "http.version-header": Clause(
@@ -108,7 +111,11 @@ CLAUSES: Mapping[str, Clause] = {
     "payload.update-percent": Clause("progress.percent is a number from 0 to 100.", "ASAP payload types"),
     "payload.tool-result": Clause("A tool result has a result or an error, as success says.", "ASAP payload types"),
     "parts.tags": Clause("Five parts, told apart by type.", "ASAP parts"),
-    "parts.file-uri": Clause("A file's URI neither holds '..' nor begins with file://.", "ASAP parts"),
+    "parts.file-uri": Clause(
+        "A file's URI has a scheme that is listed, is no local file, and holds no '..', escaped or not.",
+        "ASAP parts; ours",
+    ),
+    "parts.file-data": Clause("A data URI and inline data are one file, and bounded.", "RFC 2397; ours"),
     "parts.file-mime": Clause("A MIME type has no parameters.", "ASAP parts"),
     "parts.file-base64": Clause("Inline data is strict standard base64.", "ASAP parts; RFC 4648 section 4"),
     "entities.words": Clause("Statuses, roles and update types are closed, case-sensitive sets.", "ASAP entities"),
@@ -230,6 +237,11 @@ CLAUSES: Mapping[str, Clause] = {
     "quota.grammar": Clause("N/unit joined by semicolons.", "ASAP rate limiting"),
     "quota.answer": Clause("429 with Retry-After, and JSON-RPC code 429.", "ASAP rate limiting"),
     "quota.batch": Clause("Each item of a batch counts.", "ASAP 2.2"),
+    "quota.forwarded": Clause("Forwarded addresses count if a proxy that was named adds them.", "RFC 7239; ours"),
+    "quota.left": Clause(
+        "Answers to callers with a quota say what is left of it.", "draft-ietf-httpapi-ratelimit-headers; ours"
+    ),
+    "quota.skill": Clause("A skill may have a quota of its own, for what would run.", "ours"),
     # Errors, replies
     "error.shape": Clause(
         "data has the stable code, the reason, the path, and each fault's type, loc and msg.", "ASAP errors; ours"

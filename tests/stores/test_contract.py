@@ -23,7 +23,7 @@ from asap_proto import Limits
 from asap_proto.model import StateSnapshot, TaskStatus
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
 from asap_proto.stores import NEVER, Change, MemoryState, NonceClaim, Refused, Slot, StateStore, TaskRecord
-from asap_testkit.nouns import ME
+from asap_testkit.nouns import ME, PEER
 
 from .given import NOW, changed, ended, event, new_agent, nonce, record
 
@@ -531,6 +531,22 @@ def test_nonces_at_their_limit(opener):
     assert store.accept(None, nonce("more"), [], now=NOW + 8.9) == Refused("nonces full")
     assert store.accept(record(), nonce("more"), [], now=NOW + 10.0) == Fresh()
     assert store.accept(None, nonce("yet another"), [], now=NOW + 10.0) == Refused("nonces full")
+
+
+def test_nonces_of_one_sender_at_their_limit(opener):
+    """One that sends nonces without end locks itself out, until one of its own is over, and nobody else."""
+    store = opener(nonces=10, nonces_each=3)
+    for n in range(3):
+        claim = NonceClaim(ME, f"nonce_{n}", NOW + 10.0 + n)
+        assert store.accept(None, claim, [], now=NOW) == Fresh()
+    assert store.accept(record(), nonce("more"), [], now=NOW) == Refused("nonces full")
+    for n in range(3):
+        assert store.accept(None, NonceClaim(PEER, f"nonce_{n}", NOW + 20.0), [], now=NOW) == Fresh()
+    assert store.accept(None, NonceClaim(PEER, "more", NOW + 20.0), [], now=NOW) == Refused("nonces full")
+    assert store.accept(None, NonceClaim(ME, "nonce_1", NOW + 30.0), [], now=NOW) == Refused("repeated")
+    assert store.accept(record(), nonce("more"), [], now=NOW + 10.0) == Fresh()
+    assert store.accept(None, nonce("yet another"), [], now=NOW + 10.0) == Refused("nonces full")
+    assert store.accept(None, NonceClaim(PEER, "yet another", NOW + 30.0), [], now=NOW + 10.0) == Refused("nonces full")
 
 
 def test_room_for_nonces_is_not_lost(opener):

@@ -11,6 +11,7 @@ from coredis import Redis
 
 from asap_adapters.stores.portal import PortalState
 from asap_adapters.stores.redis import RedisState, agents
+from asap_adapters.sync import Agent
 from asap_proto import Limits, Misuse
 from asap_proto.model import TaskStatus
 from asap_proto.rules.slot import Busy, Fresh, Kept
@@ -183,7 +184,9 @@ def test_what_is_over_goes_by_itself(hosts):
     slot = hosts.key(f"slot:{len(ME)}:{ME}:key")
     for key in (task, hosts.key("log:task_1"), slot):
         assert 3_500_000 < hosts.ask(lambda client, key=key: client.pttl(key)) <= 3_600_000
-    assert 500_000 < hosts.ask(lambda client: client.pttl(hosts.key(f"nonce:{len(ME)}:{ME}:nonce"))) <= 600_000
+    for key in (hosts.key(f"nonce:{len(ME)}:{ME}:nonce"), hosts.key(f"nonces:{ME}")):
+        assert 500_000 < hosts.ask(lambda client, key=key: client.pttl(key)) <= 600_000
+    hosts.ask(lambda client: client.delete([hosts.key(f"nonces:{ME}")]))
     hosts.ask(lambda client: client.delete([task, slot]))
     assert state.tasks() == ()
     assert state.forget(now=NOW + 3600.0) == 1
@@ -206,3 +209,30 @@ def test_agents_are_those_that_have_tasks(hosts):
     assert hosts.agent not in agents(hosts.server.url)
     hosts().accept(record(), None, [], now=NOW)
     assert hosts.agent in agents(hosts.server.url)
+
+
+def test_a_store_that_is_not_open_says_so(redis_server):
+    """Before its app was started, and after."""
+    state = RedisState(redis_server.url, agent=new_agent())
+
+    async def look() -> None:
+        for ask in (lambda: state.read("task_1", now=NOW), state.tasks):
+            with pytest.raises(Misuse, match="not open"):
+                await ask()
+
+    async def main() -> None:
+        await look()
+        async with state:
+            assert await state.tasks() == ()
+            with pytest.raises(Misuse, match="open already"):
+                await state.__aenter__()
+        await look()
+
+    anyio.run(main)
+
+
+def test_threads_are_given_no_store_that_has_to_be_awaited(redis_server):
+    """It is told when the app is made, with what to do."""
+    agent = Agent("urn:asap:agent:worker", store=RedisState(redis_server.url, agent="urn:asap:agent:worker"))
+    with pytest.raises(Misuse, match=r"PortalState\(RedisState"):
+        agent.app()

@@ -73,6 +73,13 @@ MODELS: tuple[Row, ...] = (
     Row("envelope/recipient=trailing_newline", "$.recipient", _NEWLINE),
     Row("agent/id=trailing_newline|manifest/id=trailing_newline", "$.id", _NEWLINE),
     Row("file_part/mime_type=trailing_newline", "$.mime_type", _NEWLINE),
+    Row(
+        "file_part/uri=string|file_part/uri=false_string|file_part/uri_8|file_part/uri_12",
+        "$.uri",
+        "a file is named by a URI that the peer can fetch: asap, https or data, and no path of whoever reads it",
+    ),
+    Row("file_part/uri_10", "$.uri", "'..' climbs when it is escaped, too: somebody on the way undoes that"),
+    Row("file_part/uri_5", "$.mime_type", "a data URI and the rest of the part say the same of the file"),
     Row("envelope/id=long", "$.id", _LONG_ID),
     Row("envelope/correlation_id=long", "$.correlation_id", _LONG_ID),
     Row("envelope/trace_id=long", "$.trace_id", _LONG_ID),
@@ -105,6 +112,11 @@ SERVER: tuple[Row, ...] = (
         "full_stream_no_handler",
         "200 ok",
         "streams as 2.2+, where the handlers of the agent answer what is no task to follow; releases before have none",
+    ),
+    Row(
+        "content_type_form",
+        "415 -32600 asap:transport/unsupported_media_type",
+        "a form of a web page can't post to an agent: its browser asks nobody's leave for that",
     ),
     Row("capability_list", "404", "the capability routes of 2.x are not part of this protocol"),
     Row(

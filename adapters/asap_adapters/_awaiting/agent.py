@@ -14,7 +14,7 @@ from anyio.lowlevel import current_token
 from asap_proto.roles import Returned, TimedOut
 
 from .._shared.agents import AgentOptions, BaseAgent, Served
-from .._shared.performing import Run
+from .._shared.performing import Wait
 from .app import App
 from .client import Client
 
@@ -79,7 +79,7 @@ class Agent(BaseAgent):
 
     @staticmethod
     @abstractmethod
-    async def _within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:
+    async def _within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
         """Awaits for at most so many seconds, by the runtime's own means: anyio's common one costs twice as much."""
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
@@ -15,7 +15,8 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from asap_proto.errors import StateUnavailable
+from asap_proto.errors import AsapError, Overloaded, StateUnavailable
+from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.roles import (
     Accept,
     AnyCommand,
@@ -28,6 +29,7 @@ from asap_proto.roles import (
     InputNeeded,
     Interrupt,
     Invoke,
+    Job,
     Observe,
     OpenStream,
     Outcome,
@@ -56,18 +58,21 @@ from asap_proto.roles import (
     Write,
 )
 from asap_proto.rules.identity import Identity
+from asap_proto.rules.shedding import SAMPLE_SECONDS
 
-from .._shared.agents import Served, identity_of
+from .._shared.agents import Served
 from .._shared.logs import log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.skills import Handler
 from .drive import drive, drive_together
+from .httpx_transport import HttpxTransport
 from .tasks import Task, ThreadTask
 
 if TYPE_CHECKING:
     from .agent import Agent
 
-__all__ = ["Closing", "Follower", "Performer"]
+__all__ = ["Caller", "Closing", "Follower", "Performer"]
 
 log = logging.getLogger("asap_adapters.server")
 
@@ -76,6 +81,24 @@ Perform = Callable[[AnyCommand], Awaitable[Any]]
 
 class Closing(Exception):
     """A stream ends here: the server shuts down, and what it follows is not run by this worker."""
+
+
+class Caller:
+    """Whoever waits for the answer to one request; looked after from when a handler of its first waits."""
+
+    __slots__ = ("is_gone", "jobs", "receive", "watch")
+
+    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self.receive = receive
+        #: What runs for it, or has run.
+        self.jobs: list[Job] = []
+        self.watch: anyio.CancelScope | None = None
+        self.is_gone = False
+
+    def leave(self) -> None:
+        """It has its answer, or needs none any more."""
+        if self.watch is not None:
+            self.watch.cancel()
 
 
 class Follower:
@@ -111,13 +134,14 @@ class Performer(BasePerformer):
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
         self._news: dict[str, anyio.Event] = {}
+        self._fetching = anyio.Lock()
         self._followers: dict[str, set[Follower]] = {}
 
-    async def perform(self, command: AnyCommand) -> Any:
+    async def perform(self, command: AnyCommand, caller: Caller | None = None) -> Any:
         match command:
             case Invoke():
                 started = self._clock.elapsed()
-                return self._ended(command, await self._invoke(command), started)
+                return self._ended(command, await self._invoke(command, caller), started)
             case Observe():
                 return self._observe(command)
             case Write():
@@ -129,7 +153,7 @@ class Performer(BasePerformer):
             case Authenticate():
                 return await self._authenticate(command)
             case Together():
-                return await drive_together(command, self.perform)
+                return await drive_together(command, functools.partial(self.perform, caller=caller))
             case Background():
                 return self._background(command, self.group)
             case Interrupt():
@@ -193,8 +217,22 @@ class Performer(BasePerformer):
         for follower in self._followers.get(task_id, ()):
             follower.move(follower.seen)
 
+    def open(self) -> None:
+        super().open()
+        self._is_over = False
+
     def close(self) -> None:
         super().close()
+        self._send_readers_away()
+
+    def cut_off(self) -> None:
+        """The grace is over: what still runs is given back, and whoever waits for it is told to ask again."""
+        self._is_over = True
+        for run in tuple(self._runs.values()):
+            run.interrupt()
+        self._send_readers_away()
+
+    def _send_readers_away(self) -> None:
         for news in self._news.values():
             news.set()
         self._news.clear()
@@ -222,7 +260,7 @@ class Performer(BasePerformer):
                     news = self._news.setdefault(command.task_id, anyio.Event())
                     return await self.perform(command)
                 case Watch():
-                    if not (self._is_open() or follower.is_local):
+                    if not self._is_open() and (self._is_over or not follower.is_local):
                         raise Closing
                     with anyio.move_on_after(command.seconds):
                         await news.wait()
@@ -266,6 +304,36 @@ class Performer(BasePerformer):
             self._idle = anyio.Event()
             await self._idle.wait()
 
+    def _look_after(self, caller: Caller, job: Job) -> None:
+        """From now on what runs is cancelled once its caller has hung up. For that a server has to run the lifespan."""
+        if self.group is None:
+            return
+        caller.jobs.append(job)
+        if caller.is_gone:
+            self.group.start_soon(self._abandon, job)
+        elif caller.watch is None:
+            caller.watch = anyio.CancelScope()
+            self.group.start_soon(self._watch, caller, caller.watch)
+
+    async def _watch(self, caller: Caller, watch: anyio.CancelScope) -> None:
+        with watch:
+            try:
+                while (await caller.receive())["type"] != "http.disconnect":
+                    pass
+            except Exception:
+                log.exception("a server does not say whether a caller is still there")
+                return
+            caller.is_gone = True
+            async with anyio.create_task_group() as group:
+                for job in caller.jobs:
+                    group.start_soon(self._abandon, job)
+
+    async def _abandon(self, job: Job) -> None:
+        try:
+            await drive(self._served.role.abandon(job), self.perform)
+        except Exception:
+            log.exception("a task without a caller could not be cancelled")
+
     async def keep(self) -> None:
         """Cares for the store, once a beat, until cancelled."""
         while True:
@@ -277,17 +345,53 @@ class Performer(BasePerformer):
                 log.exception("the store could not be cared for; tried again in a moment")
             await anyio.sleep(self._served.limits.beat_seconds)
 
+    async def feel(self) -> None:
+        """Looks how late things are, until cancelled."""
+        while True:
+            due = self._clock.elapsed() + SAMPLE_SECONDS
+            await anyio.sleep(SAMPLE_SECONDS)
+            try:
+                await drive(self._served.keeper.feel(due), self.perform)
+            except Exception:
+                log.exception("how late things are could not be felt; tried again in a moment")
+
     async def _authenticate(self, command: Authenticate) -> Identity | None:
-        with letting_nobody_in(command):
-            answer = self._vouched(command)
-            if inspect.isawaitable(answer):
-                with anyio.fail_after(self._served.limits.auth_seconds):
-                    answer = await answer
-            return identity_of(answer)
+        until = anyio.current_time() + self._served.limits.auth_seconds
+        for scheme in self._served.auth:
+            with letting_nobody_in(command, scheme):
+                if self._keys_wanted(scheme, command) is not None:
+                    with anyio.fail_after(until - anyio.current_time()):
+                        await self._fetch_keys(scheme, command)
+                answer = scheme.verify(command.head, command.now)
+                if inspect.isawaitable(answer):
+                    with anyio.fail_after(until - anyio.current_time()):
+                        answer = await answer
+                if (known := identity_of(answer)) is not None:
+                    return known
         return None
 
-    async def _invoke(self, command: Invoke) -> Outcome:
+    async def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
+        """Fetches the keys that a scheme asks for, once for all that ask at the same time."""
+        async with self._fetching:
+            if (url := self._keys_wanted(scheme, command)) is None:
+                return
+            base_url, request = keys_request(url)
+            # What is begun is ended: else whoever hangs up in time could keep new keys away.
+            with anyio.CancelScope(shield=True):
+                transport = HttpxTransport(base_url, self._served.limits)
+                answer: HttpResponse | TransportFailure
+                try:
+                    answer = await transport.send(request, self._served.limits.auth_seconds)
+                except AsapError as error:
+                    answer = TransportFailure("broken", error.message)
+                finally:
+                    await transport.aclose()
+            self._learn(scheme, url, answer, command)
+
+    async def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome:
         run = Run(command.task)
+        if caller is not None:
+            run.waits = functools.partial(self._look_after, caller, command.job)
         task_id = command.job.task_id
         self._active += 1
         self._runs[task_id] = run
@@ -302,12 +406,16 @@ class Performer(BasePerformer):
             else:
                 return Saturated()
             outcome = await self._within(command.timeout, running, run)
-            if isinstance(outcome, TimedOut):
-                return Cancelled() if run.interrupted else outcome
-            return Returned(handler.signature.write(outcome.value))
+            if not isinstance(outcome, TimedOut):
+                return Returned(handler.signature.write(outcome.value))
+            if not run.interrupted:
+                return outcome
+            raise TaskCancelled(None)
         except InputNeeded as asked:
             return Suspended(asked.question)
         except TaskCancelled:
+            if self._is_over:
+                raise Overloaded("the server is shutting down", facts={"retry_after": 1}) from None
             return Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
             return Raised(log_raised(command, error))
@@ -340,7 +448,3 @@ class Performer(BasePerformer):
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._served.limits.handler_threads * 2)
         return self._limiter
-
-
-#: Awaits for at most so many seconds, or until the run is cut off.
-Within = Callable[[float, Coroutine[Any, Any, Any], Run], Awaitable[Returned | TimedOut]]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import attrs
 from attrs import field, frozen
 
-from asap_proto.errors import Misuse
+from asap_proto.errors import Misuse, UnsupportedScheme
 from asap_proto.limits import Limits
 from asap_proto.model import (
+    AUTH_SCHEMES,
     AuthScheme,
     Capabilities,
     Endpoints,
@@ -20,20 +21,23 @@ from asap_proto.model import (
     agent_urn,
 )
 from asap_proto.roles import Failed, Handled, KeeperRole, NoncePolicy, ServerRole
-from asap_proto.rules.identity import Identity
+from asap_proto.rules.forwarding import Proxies, parse_proxies
+from asap_proto.rules.origins import names_of
 from asap_proto.rules.quota import Quota, parse_quota
 from asap_proto.sources import Clock, Sources
 from asap_proto.stores import Job, MemoryQuotas, MemoryState, QuotaStore
 
+from .bearer import Bearer
 from .clients import ClientOptions
 from .inflate import ENCODINGS
 from .logs import log_distrusted, log_failed
 from .metrics import Metrics
-from .skills import Handler, Skills
+from .schemes import SCHEMES, Authenticator, Credentials
+from .skills import Handler, Registered, Skills
 from .sources import SYSTEM
 from .urls import check_base_url
 
-__all__ = ["AgentOptions", "BaseAgent", "Served", "Settings", "Stores", "bearer_token", "identity_of"]
+__all__ = ["AgentOptions", "BaseAgent", "Served", "Settings", "Stores"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,13 +48,15 @@ class Stores:
 
     #: A `StateStore`, or one that has to be waited for: by `submit`, or because its methods are coroutines.
     state: Any
-    quotas: QuotaStore | None
+    #: The quotas of skills by name, and by an empty one the agent's own.
+    quotas: Mapping[str, QuotaStore]
 
     @classmethod
-    def of(cls, own: Settings) -> Stores:
+    def of(cls, own: Settings, skills: Registered) -> Stores:
         quota = _quota(own)
-        quotas = MemoryQuotas(quota, own.limits) if quota else None
-        return cls(own.store or MemoryState(own.limits), quotas)
+        quotas = {**skills.quotas, **({"": quota} if quota else {})}
+        kept = {name: MemoryQuotas(quota, own.limits) for name, quota in quotas.items()}
+        return cls(own.store or MemoryState(own.limits), kept)
 
 
 @frozen
@@ -64,14 +70,24 @@ class Settings:
     url: str = ""
     peers: Mapping[str, str] = field(factory=dict)
     tokens: Mapping[str, str] = field(factory=dict, repr=False)
+    credentials: Mapping[str, Credentials] = field(factory=dict, repr=False)
     token_validator: Callable[[str], Any] | None = None
+    auth: tuple[Authenticator, ...] = field(default=(), converter=tuple)
+    strict_http: bool = False
     quota: str | None = None
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
     nonces: NoncePolicy = "accept"
     check_recipient: bool = False
+    hosts: Collection[str] | None = None
+    proxies: Proxies = Proxies()  # noqa: RUF009  (frozen)
     allow_http: bool = False
     store: Any = None
     sources: Sources = SYSTEM
+
+    @property
+    def authenticators(self) -> tuple[Authenticator, ...]:
+        """Whom to ask whose credentials a request carries, in order; nobody where no caller is asked."""
+        return (*((Bearer(self.token_validator),) if self.token_validator else ()), *self.auth)
 
 
 class AgentOptions(TypedDict, total=False):
@@ -89,12 +105,19 @@ class AgentOptions(TypedDict, total=False):
     peers: Mapping[str, str]
     #: The bearer tokens that it shows to `peers`, by URN.
     tokens: Mapping[str, str]
+    #: What else it shows to `peers`, by URN: such as a `Signer`, for those that have no token.
+    credentials: Mapping[str, Credentials]
     #: Says which agent a bearer token stands for: a URN, an `Identity`, or None.
     #: Given one, the agent asks every caller for a token.
     #: A plain function must not block, for it runs where all else waits on asyncio and trio; one that has to wait is
     #: ``async def`` there, and lets nobody in when it takes longer than `Limits.auth_seconds`.
     token_validator: Callable[[str], Any]
-    #: Such as ``10/second;100/minute``, for each caller.
+    #: How callers may say who they are, of `asap_adapters.auth`. They are asked in order; the first that knows the
+    #: caller counts. A `token_validator` is short for a `Bearer` before them.
+    auth: Sequence[Authenticator]
+    #: Refuse with HTTP status 401, 403 and 400 instead of 200: not for peers of old releases, which then see no reason.
+    strict_http: bool
+    #: Such as ``10/second;100/minute``, for each caller: by its URN if it is authenticated, else by its address.
     quota: str
     #: Every size, time and count.
     limits: Limits
@@ -102,6 +125,12 @@ class AgentOptions(TypedDict, total=False):
     nonces: NoncePolicy
     #: Refuse envelopes addressed to another agent.
     check_recipient: bool
+    #: The names that it may be asked by, such as ``agents.example.org``, and whose pages may ask it; without them any,
+    #: but for ``asap serve`` on a loopback address. So no web page drives an agent that its reader can reach.
+    hosts: Collection[str]
+    #: Addresses and networks, such as ``10.0.0.0/8``, of the proxies before it. They alone are believed when they say,
+    #: by X-Forwarded-For or Forwarded, for whom they ask.
+    proxies: Sequence[str]
     #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool
     #: Where tasks, replies and nonces are kept, such as a `SqliteState`; without it in memory.
@@ -125,6 +154,7 @@ class BaseAgent:
         #: How often the agent was closed; an app made, or started, before the last time is not ready.
         self.closings = 0
         # A version or a quota that can't be served is told here, not when the first peer asks.
+        _check_auth(self.settings, plain_only=self._plain_only)
         self.manifest()
         _quota(self.settings)
 
@@ -136,15 +166,20 @@ class BaseAgent:
         input_schema: dict[str, Any] | None = None,
         output_schema: dict[str, Any] | None = None,
         restartable: bool = False,
+        quota: str | None = None,
     ) -> Callable[[F], F]:
-        """Registers what it decorates as the handler of a skill.
+        """Registers what it decorates as the handler of a skill; raises `Misuse` for one that can't be served.
 
         A task whose worker was lost is run again if it has saved a snapshot to go on from; one that has not is
         reported failed, unless the skill is `restartable`: it may be run from the start, whatever was done before.
 
         The handler takes the task, or the task and its input as an attrs class, whose schema then stands in
         the manifest. It returns an object, an attrs instance, or a `TaskResponse`.
+
+        With a `quota`, such as ``5/minute``, each caller may have it run so often, within the quota of the agent.
         """
+        if not isinstance(name, str):
+            raise Misuse("a skill has a name: write @agent.skill('summarise'), with its parentheses")
 
         def register(function: F) -> F:
             self.skills.add(
@@ -154,6 +189,7 @@ class BaseAgent:
                 input_schema=input_schema,
                 output_schema=output_schema,
                 restartable=restartable,
+                quota=quota,
             )
             return function
 
@@ -171,19 +207,22 @@ class BaseAgent:
 
         return register
 
-    def manifest(self) -> Manifest:
-        """What the agent publishes."""
+    def manifest(self, skills: Registered | None = None) -> Manifest:
+        """What the agent publishes, of the skills that it has now, or had."""
         own = self.settings
+        skills = skills or self.skills.now
+        named = dict.fromkeys(one.scheme.lower() for one in own.authenticators)
+        schemes = tuple(scheme for scheme in named if scheme in AUTH_SCHEMES)
         return Manifest(
             id=own.urn,
             name=own.name,
             version=own.version,
             description=own.description,
             capabilities=Capabilities(
-                skills=self.skills.published(), state_persistence=own.store is not None, streaming=True
+                skills=skills.published(), state_persistence=own.store is not None, streaming=True
             ),
             endpoints=Endpoints(asap=f"{own.url}/asap"),
-            auth=AuthScheme(("bearer",)) if own.token_validator else None,
+            auth=AuthScheme(schemes) if schemes else None,
         )
 
     def reconfigure(self, **changes: Any) -> None:
@@ -203,6 +242,7 @@ class BaseAgent:
         return {
             "peer": urn,
             "token": own.tokens.get(urn),
+            "auth": own.credentials.get(urn),
             "limits": own.limits,
             "allow_http": own.allow_http,
             "sources": own.sources,
@@ -216,7 +256,25 @@ def _settings(urn: str, options: AgentOptions) -> Settings:
     peers = options.get("peers", {})
     checked["peers"] = {agent_urn(peer): check_base_url(at, allow_http=allow_http) for peer, at in peers.items()}
     checked["url"] = options.get("url", "").rstrip("/")
+    if "hosts" in options:
+        checked["hosts"] = names_of(options["hosts"])
+    if "proxies" in options:
+        checked["proxies"] = parse_proxies(options["proxies"])
     return Settings(agent_urn(urn), **checked)
+
+
+def _check_auth(settings: Settings, *, plain_only: bool) -> None:
+    """Whether all ways to say who one is can be served; raises `UnsupportedScheme` or `Misuse`."""
+    limits = settings.limits
+    for one in settings.authenticators:
+        if one.scheme.lower() not in SCHEMES:
+            raise UnsupportedScheme(f"{one.scheme[:40]!r} can't be served; expected one of {', '.join(SCHEMES)}")
+        if plain_only and getattr(one, "waits", False):
+            raise Misuse(f"the validator of {one.scheme} is async; serve it from asap_adapters.asyncio or trio")
+        if one.scheme.lower() == "signature" and limits.nonce_seconds <= limits.oldest_seconds + limits.ahead_seconds:
+            raise Misuse("signatures outlive their nonces: raise Limits.nonce_seconds")
+    if both := settings.tokens.keys() & settings.credentials.keys():
+        raise Misuse(f"{min(both)} has a token and credentials; give one of them")
 
 
 def _quota(settings: Settings) -> Quota | None:
@@ -233,35 +291,42 @@ class Served:
     stores: Stores
     metrics: Metrics
     limits: Limits
-    token_validator: Callable[[str], Any] | None
+    auth: tuple[Authenticator, ...]
     clock: Clock
     started: float
 
     @classmethod
     def of(cls, agent: BaseAgent) -> Served:
         own = agent.settings
-        stores = Stores.of(own)
+        # One look: another thread may register more in between.
+        skills = agent.skills.now
+        stores = Stores.of(own, skills)
         role = ServerRole(
-            agent.manifest(),
+            agent.manifest(skills),
             own.sources,
-            handles=agent.skills.handles,
+            handles=skills.others,
             limits=own.limits,
             encodings=ENCODINGS,
-            quota=stores.quotas is not None,
+            quota="" in stores.quotas,
+            metered=skills.quotas,
+            proxies=own.proxies,
             nonces=own.nonces,
             check_recipient=own.check_recipient,
-            restartable=agent.skills.restartable,
+            hosts=own.hosts,
+            challenges=[one.challenge for one in own.authenticators],
+            strict_http=own.strict_http,
+            restartable=skills.restartable,
             worker=f"worker_{own.sources.tokens.new_id(own.sources.clock.now())}",
             durable=not isinstance(stores.state, MemoryState),
         )
         return cls(
             role,
-            agent.skills.frozen(),
+            skills.handlers(),
             KeeperRole(role, own.sources, own.limits),
             stores,
             Metrics(),
             own.limits,
-            own.token_validator,
+            own.authenticators,
             own.sources.clock,
             own.sources.clock.elapsed(),
         )
@@ -280,18 +345,3 @@ class Served:
 
     def handler(self, name: str, job: Job) -> Handler:
         return self.handlers[type(job.payload), name]
-
-
-def bearer_token(authorization: str) -> str | None:
-    """The token of an Authorization header as the core hands it on: ``bearer TOKEN``."""
-    scheme, _, token = authorization.partition(" ")
-    return token if scheme == "bearer" else None
-
-
-def identity_of(answer: Any) -> Identity | None:
-    """What a token validator said, as an identity; raises `TypeError` for what is none."""
-    if answer is None or isinstance(answer, Identity):
-        return answer
-    if isinstance(answer, str):
-        return Identity(agent_urn(answer))
-    raise TypeError(f"a token validator answers a URN, an Identity or None, not {type(answer).__name__}")

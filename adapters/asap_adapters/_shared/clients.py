@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from typing import TypedDict
 
+from asap_proto.errors import Misuse
+from asap_proto.http import Headers, HttpRequest
 from asap_proto.limits import Limits
 from asap_proto.roles import ClientRole
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.retry import RetryRule
 from asap_proto.sources import Sources
 
+from .bearer import BearerToken
+from .schemes import Credentials
 from .sources import SYSTEM
-from .urls import check_base_url
+from .urls import check_base_url, without_user
 
 __all__ = ["ONCE", "BaseClient", "ClientOptions"]
 
@@ -26,6 +32,9 @@ class ClientOptions(TypedDict, total=False):
     peer: str
     #: Sent as a bearer token.
     token: str | None
+    #: What it shows of itself with each try, of `asap_adapters.auth`, such as a `Signer`; `token` is short for a
+    #: `BearerToken`.
+    auth: Credentials | None
     #: Seconds for each try; 60 if not given.
     timeout: float
     #: How many tries, and how long between them.
@@ -57,10 +66,15 @@ class BaseClient:
         self._me = me
         self._peer = options.get("peer")
         self._timeout = options.get("timeout", 60.0)
+        token, auth = options.get("token"), options.get("auth")
+        if token is not None:
+            if auth is not None:
+                raise Misuse("a client has a token, or other credentials: give one of them")
+            auth = BearerToken(token)
         self._role = ClientRole(
             me,
             options.get("sources", SYSTEM),
-            token=options.get("token"),
+            credentials=None if auth is None else partial(_shown, auth, without_user(self._base_url)),
             limits=self._limits,
             retry=options.get("retry", RetryRule()),
             breaker=options.get("breaker"),
@@ -72,3 +86,7 @@ class BaseClient:
     def role(self) -> ClientRole:
         """The story teller, for those who compose envelopes themselves."""
         return self._role
+
+
+def _shown(auth: Credentials, base_url: str, request: HttpRequest, now: datetime, nonce: str) -> Headers:
+    return auth.headers(request, base_url, now=now, nonce=nonce)

@@ -12,12 +12,13 @@ import httpx
 from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, TransportFailure, fold
 
+from .inflate import ENCODINGS
 from .urls import shown
 
 __all__ = ["ACCEPT_ENCODING", "Place", "headers_of", "no_cookies", "shared_tls"]
 
 #: What we can undo within bounds ourselves; httpx would inflate without looking.
-ACCEPT_ENCODING = {"accept-encoding": "gzip, br"}
+ACCEPT_ENCODING = {"accept-encoding": ", ".join(ENCODINGS)}
 
 
 @cache

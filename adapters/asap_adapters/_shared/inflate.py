@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import brotli
 
-from asap_proto.errors import BadEncoding
-from asap_proto.limits import GZIP_MEMBERS
+from asap_proto.errors import BadEncoding, BodyTooLarge
+from asap_proto.limits import GZIP_MEMBERS, INFLATE_FREE, INFLATE_RATIO
 from asap_proto.wire.body import BodyGauge
+
+zstd: Any = None
+if not TYPE_CHECKING:
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError:
+        pass
 
 __all__ = ["ENCODINGS", "Inflater", "inflater"]
 
-#: The content encodings that `inflater` can undo.
-ENCODINGS = ("gzip", "br")
+#: The content encodings that `inflater` can undo: zstd with Python 3.14, or with the extra of that name.
+ENCODINGS = ("gzip", "br", "zstd") if zstd is not None else ("gzip", "br")
+
+#: What a peer may make us hold to look back into (RFC 9659: 8 MiB for HTTP).
+_WINDOW_LOG = 23
 
 
 class Inflater(Protocol):
@@ -29,9 +43,15 @@ class Inflater(Protocol):
 
 def inflater(encoding: str, gauge: BodyGauge) -> Inflater:
     """The inflater for one of `ENCODINGS` or ``identity``; `gauge` counts what comes out."""
-    if encoding == "gzip":
-        return _Gzip(gauge)
-    return _Brotli(gauge) if encoding == "br" else _Identity(gauge)
+    match encoding:
+        case "gzip":
+            return _Gzip(_Ratio(gauge))
+        case "br":
+            return _Brotli(_Ratio(gauge))
+        case "zstd":
+            return _Zstd(_Ratio(gauge))
+        case _:
+            return _Identity(gauge)
 
 
 class _Identity:
@@ -42,16 +62,45 @@ class _Identity:
         pass
 
 
-class _Gzip:
-    """RFC 1952: one member after another, then perhaps zeros."""
+class _Ratio:
+    """What went in bounds what may come out, beside the gauge: few bytes must not cost us many."""
 
     def __init__(self, gauge: BodyGauge) -> None:
         self._gauge = gauge
+        self._left = INFLATE_FREE
+        self._taken = 0
+
+    def take(self, chunk: bytes) -> None:
+        """So much is to be inflated next."""
+        before = max(INFLATE_FREE, self._taken * INFLATE_RATIO)
+        self._taken += len(chunk)
+        self._left += max(INFLATE_FREE, self._taken * INFLATE_RATIO) - before
+
+    @property
+    def most(self) -> int:
+        """How much to inflate at once: a byte more than is allowed tells that there is more."""
+        return max(0, min(self._left, self._gauge.room)) + 1
+
+    def give(self, piece: bytes) -> bytes:
+        """Counts what came out; raises `BodyTooLarge`."""
+        self._left -= len(piece)
+        self._gauge.feed(piece)
+        if self._left < 0:
+            raise BodyTooLarge(f"the body inflates to more than {INFLATE_RATIO} times its size")
+        return piece
+
+
+class _Gzip:
+    """RFC 1952: one member after another, then perhaps zeros."""
+
+    def __init__(self, ratio: _Ratio) -> None:
+        self._ratio = ratio
         self._member = zlib.decompressobj(31)
         self._members = 1
         self._begun = False
 
     def feed(self, chunk: bytes) -> bytes:
+        self._ratio.take(chunk)
         out = []
         while chunk:
             if self._member.eof:
@@ -61,10 +110,10 @@ class _Gzip:
                 self._next_member()
             self._begun = True
             try:
-                piece = self._member.decompress(chunk, self._gauge.room + 1)
+                piece = self._member.decompress(chunk, self._ratio.most)
             except zlib.error:
                 raise BadEncoding("the body is not gzip") from None
-            out.append(self._gauge.feed(piece))
+            out.append(self._ratio.give(piece))
             chunk = self._member.unconsumed_tail or self._member.unused_data
         return b"".join(out)
 
@@ -82,22 +131,23 @@ class _Gzip:
 class _Brotli:
     """RFC 7932."""
 
-    def __init__(self, gauge: BodyGauge) -> None:
-        self._gauge = gauge
+    def __init__(self, ratio: _Ratio) -> None:
+        self._ratio = ratio
         self._stream = brotli.Decompressor()
         self._begun = False
 
     def feed(self, chunk: bytes) -> bytes:
         if not chunk:
             return b""
+        self._ratio.take(chunk)
         self._begun = True
         out = []
         try:
             while True:
                 if self._stream.is_finished():
                     raise BadEncoding("something follows the brotli body")
-                # The limit is soft, so the gauge looks at each piece.
-                out.append(self._gauge.feed(self._stream.process(chunk, output_buffer_limit=self._gauge.room + 1)))
+                # The limit is soft, so each piece is looked at.
+                out.append(self._ratio.give(self._stream.process(chunk, output_buffer_limit=self._ratio.most)))
                 if self._stream.can_accept_more_data():
                     return b"".join(out)
                 chunk = b""
@@ -107,3 +157,35 @@ class _Brotli:
     def finish(self) -> None:
         if self._begun and not self._stream.is_finished():
             raise BadEncoding("the brotli body ends too early")
+
+
+class _Zstd:
+    """RFC 8878: one frame, with a window that RFC 9659 allows."""
+
+    def __init__(self, ratio: _Ratio) -> None:
+        self._ratio = ratio
+        self._frame = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not chunk:
+            return b""
+        self._ratio.take(chunk)
+        self._begun = True
+        out = []
+        try:
+            while True:
+                if self._frame.eof:
+                    raise BadEncoding("something follows the zstd frame")
+                out.append(self._ratio.give(self._frame.decompress(chunk, self._ratio.most)))
+                if self._frame.eof and not self._frame.unused_data:
+                    return b"".join(out)
+                if not self._frame.eof and self._frame.needs_input:
+                    return b"".join(out)
+                chunk = b""
+        except zstd.ZstdError:
+            raise BadEncoding("the body is not zstd") from None
+
+    def finish(self) -> None:
+        if self._begun and not self._frame.eof:
+            raise BadEncoding("the zstd body ends too early")

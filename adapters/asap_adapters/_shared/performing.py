@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
-from asap_proto.errors import StateUnavailable
-from asap_proto.http import HttpResponse
+from asap_proto.errors import AsapError, StateUnavailable
+from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.roles import (
     Accept,
     Authenticate,
@@ -34,33 +34,50 @@ from asap_proto.roles import (
 )
 from asap_proto.rules.quota import Allowed
 
-from .agents import Served, bearer_token
+from .agents import Served
 from .logs import log_ours, new_error_id, safe_logger
+from .schemes import Authenticator, secrets_of
+from .urls import shown
 
 if TYPE_CHECKING:
     from .agents import BaseAgent
 
-__all__ = ["BasePerformer", "Run", "letting_nobody_in"]
+__all__ = ["BasePerformer", "Run", "Wait", "letting_nobody_in"]
 
 log = safe_logger("asap_adapters.server")
 
 
-class Run:
-    """A handler that runs: how to cut it off, and whether that was done because its task is cancelled."""
+class Wait:
+    """Something that is waited for: how to cut it off, and whether that was done."""
 
-    __slots__ = ("cut", "interrupted", "role")
+    __slots__ = ("cut", "interrupted", "waits")
 
-    def __init__(self, role: TaskRole) -> None:
-        self.role = role
+    def __init__(self) -> None:
         self.cut: Callable[[], None] | None = None
+        #: Called when it first waits, for whoever wants to know.
+        self.waits: Callable[[], None] | None = None
         self.interrupted = False
 
     def interrupt(self) -> None:
-        """Cuts the handler off where it waits; one that does not is told by its next call."""
+        """Cuts it off where it waits."""
         if not self.interrupted:
-            self.interrupted = self.role.interrupted = True
+            self.interrupted = True
             if self.cut is not None:
                 self.cut()
+
+
+class Run(Wait):
+    """A handler that runs, of a task that may be cancelled; one that does not wait is told by its next call."""
+
+    __slots__ = ("role",)
+
+    def __init__(self, role: TaskRole) -> None:
+        super().__init__()
+        self.role = role
+
+    def interrupt(self) -> None:
+        self.role.interrupted = True
+        super().interrupt()
 
 
 class BasePerformer:
@@ -123,7 +140,7 @@ class BasePerformer:
         return StateUnavailable("the agent can't remember anything now", facts={"retry_after": 1, "error_id": id})
 
     def _spend(self, command: Spend) -> Any:
-        quotas = self._stores.quotas
+        quotas = self._stores.quotas.get(command.skill)
         return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
 
     def _interrupt(self, command: Interrupt) -> bool:
@@ -144,10 +161,26 @@ class BasePerformer:
     def _state(self, *, ready: bool) -> ServerState:
         return ServerState(ready=ready, started=self._served.started, active=self._active)
 
-    def _vouched(self, command: Authenticate) -> Any:
-        """What the token validator answers; on the async fronts that may still have to be awaited."""
-        token, validator = bearer_token(command.authorization), self._served.token_validator
-        return None if token is None or validator is None else validator(token)
+    @staticmethod
+    def _keys_wanted(scheme: Any, command: Authenticate) -> str | None:
+        """Where to fetch keys from before the scheme is asked, if it has any to be fetched."""
+        if (wanted := getattr(scheme, "wanted", None)) is None:
+            return None
+        url: str | None = wanted(command.head, command.now)
+        return url
+
+    @staticmethod
+    def _learn(scheme: Any, url: str, answer: HttpResponse | TransportFailure, command: Authenticate) -> None:
+        """Hands on the keys that came. Without new ones, those that are there go on to count."""
+        is_good = isinstance(answer, HttpResponse) and answer.status == 200
+        try:
+            scheme.learn(answer.body if isinstance(answer, HttpResponse) and is_good else None, command.now)
+        except AsapError as error:
+            log.error("the keys can't be used: %s", error.message)
+            return
+        if not is_good:
+            why = f"HTTP status {answer.status}" if isinstance(answer, HttpResponse) else answer.detail
+            log.error("the keys at %s can't be fetched: %s", shown(url), why)
 
     def _ended(self, command: Invoke, outcome: Outcome, started: float) -> Outcome:
         """Counts what became of a handler, and hands it on."""
@@ -161,10 +194,11 @@ class BasePerformer:
 
 
 class letting_nobody_in:  # noqa: N801  (it is used as a function)
-    """Around a token validator: one that fails lets nobody in; the caller is not told why."""
+    """Around a scheme that is asked: one that fails lets nobody in; the caller is not told why."""
 
-    def __init__(self, command: Authenticate) -> None:
-        self._token = bearer_token(command.authorization)
+    def __init__(self, command: Authenticate, scheme: Authenticator) -> None:
+        self._head = command.head
+        self._scheme = scheme
 
     def __enter__(self) -> None:
         """There is nothing to prepare."""
@@ -173,7 +207,8 @@ class letting_nobody_in:  # noqa: N801  (it is used as a function)
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if isinstance(error, Exception):
-            # Whatever it says of the token, it may well say the token.
-            log.error("the token validator failed", exc_info=error, extra={"secrets": (self._token or "",)})
+            # Whatever it says of the credentials, it may well say them.
+            secrets = secrets_of(self._head)
+            log.error("the validator failed (%s)", self._scheme.scheme, exc_info=error, extra={"secrets": secrets})
             return True
         return False

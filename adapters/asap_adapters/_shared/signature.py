@@ -35,6 +35,10 @@ _TYPES: Mapping[Any, dict[str, Any]] = {
 }
 
 
+#: What no result can be: it is an object on the wire.
+_UNSENDABLE = frozenset({str, int, float, bool, bytes, list, tuple, set, frozenset})
+
+
 @attrs.frozen
 class Signature:
     """How a handler is called: with its task, and where `input_class` is given, with the checked input."""
@@ -68,11 +72,15 @@ class Signature:
 
 
 def read_signature(handler: Callable[..., Any], *, name: str) -> Signature:
-    """Raises `Misuse` for a handler that can't be called as one."""
+    """Raises `Misuse` for a handler that can't be called as one, or could never answer."""
+    if inspect.isclass(handler):
+        raise Misuse(
+            f"the handler of {name!r} is the class {handler.__name__}; register an instance that can be called"
+        )
     if isinstance(handler, functools.partial):
         raise Misuse(f"the handler of {name!r} is a functools.partial, whose types can't be read; wrap it in a def")
     try:
-        given_parameters = inspect.signature(handler).parameters.values()
+        given_parameters = tuple(inspect.signature(handler).parameters.values())
     except (TypeError, ValueError):
         raise Misuse(f"the handler of {name!r} has no signature that can be read; wrap it in a def") from None
     parameters = [
@@ -80,11 +88,23 @@ def read_signature(handler: Callable[..., Any], *, name: str) -> Signature:
     ]
     if len(parameters) not in (1, 2) or any(p.kind is p.KEYWORD_ONLY for p in parameters):
         raise Misuse(f"the handler of {name!r} takes a task, or a task and its input; it was given {parameters}")
-    hints = _hints(handler if inspect.isroutine(handler) else type(handler).__call__, f"the handler of {name!r}")
+    called = handler if inspect.isroutine(handler) else type(handler).__call__
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise Misuse(
+            f"the handler of {name!r} yields; it has to return its result: see task.progress for what comes before"
+        )
+    hints = _hints(called, f"the handler of {name!r}")
+    for spare in given_parameters:
+        if spare not in parameters and attrs.has(hints.get(spare.name, type(None))):
+            raise Misuse(
+                f"the input of {name!r} has a default, and would never be read; take {spare.name!r} without one"
+            )
     taken = hints.get(parameters[1].name) if len(parameters) == 2 else None
     if len(parameters) == 2 and not (isinstance(taken, type) and attrs.has(taken)):
         raise Misuse(f"the input of {name!r} needs an attrs class as its annotation")
     given = hints.get("return")
+    if given in _UNSENDABLE or typing.get_origin(given) in _UNSENDABLE:
+        raise Misuse(f"the handler of {name!r} says that it returns {given}; a result is an object, such as a dict")
     return Signature(taken, given if isinstance(given, type) and attrs.has(given) else None)
 
 
@@ -131,7 +151,7 @@ def _hint_schema(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": False, **({"prefixItems": items, "minItems": len(items)} if items else {})}
     if origin in (list, tuple):
         return {"type": "array", "items": _hint_schema(arguments[0], defs)}
-    if origin is dict:
+    if origin is dict and arguments[0] is str:
         return {"type": "object", "additionalProperties": _hint_schema(arguments[1], defs)}
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return {"enum": [member.value for member in hint]}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from asap_proto.errors import Misuse
 from asap_proto.model import PAYLOADS, Payload, Skill, TaskRequest, payload_name
+from asap_proto.rules.quota import Quota, parse_quota
 
 from .signature import Signature, read_signature
 
-__all__ = ["Colour", "Handler", "Skills"]
+__all__ = ["Colour", "Handler", "Registered", "Skills"]
 
 Colour = Literal["async", "plain"]
 
@@ -34,14 +36,35 @@ class Handler:
         return (task,) if self.signature.input_class is None else (task, self.signature.read(task.input))
 
 
+@frozen
+class Registered:
+    """The handlers of one agent as of one moment: a value, that no other thread changes while it is looked at."""
+
+    skills: Mapping[str, tuple[Skill, Handler]] = field(factory=dict)
+    others: Mapping[type[Payload], Handler] = field(factory=dict)
+    #: The skills that may be run again from the start.
+    restartable: frozenset[str] = frozenset()
+    #: How often each caller may have a skill run, where that has a quota of its own.
+    quotas: Mapping[str, Quota] = field(factory=dict)
+
+    def published(self) -> tuple[Skill, ...]:
+        """What the manifest says."""
+        return tuple(skill for skill, _ in self.skills.values())
+
+    def handlers(self) -> Mapping[tuple[type[Payload], str], Handler]:
+        """Every handler by payload and name."""
+        others = {(kind, handler.name): handler for kind, handler in self.others.items()}
+        return {(TaskRequest, name): handler for name, (_, handler) in self.skills.items()} | others
+
+
 class Skills:
-    """The handlers of one agent. `plain_only` names the front to use for handlers this one can't run."""
+    """The handlers of one agent; any thread may add to them. `plain_only` says that this front runs no async ones."""
 
     def __init__(self, *, plain_only: bool) -> None:
         self._plain_only = plain_only
-        self._skills: dict[str, tuple[Skill, Handler]] = {}
-        self._restartable: set[str] = set()
-        self._others: dict[type[Payload], Handler] = {}
+        self._lock = threading.Lock()
+        #: All of them, as of now.
+        self.now = Registered()
 
     def add(
         self,
@@ -52,32 +75,36 @@ class Skills:
         input_schema: dict[str, Any] | None,
         output_schema: dict[str, Any] | None,
         restartable: bool = False,
+        quota: str | None = None,
     ) -> None:
-        """Raises `Misuse` for a name taken, a signature that is none, or a colour that can't be run."""
-        if name in self._skills:
-            raise Misuse(f"the skill {name!r} is registered already; give one of the two another name")
+        """Raises `Misuse` for a name taken, a signature that is none, a colour that can't be run, or no quota."""
         handler = self._handler(name, function)
+        own_input, own_output = handler.signature.input_schema, handler.signature.output_schema
         about = description or (inspect.getdoc(function) or name).partition("\n")[0]
-        skill = Skill(
-            name,
-            about,
-            input_schema or handler.signature.input_schema,
-            output_schema or handler.signature.output_schema,
-        )
-        self._skills[name] = (skill, handler)
-        if restartable:
-            self._restartable.add(name)
+        skill = Skill(name, about, input_schema or own_input, output_schema or own_output)
+        quotas = {} if quota is None else {name: parse_quota(quota)}
+        with self._lock:
+            now = self.now
+            if name in now.skills:
+                raise Misuse(f"the skill {name!r} is registered already; give one of the two another name")
+            self.now = evolve(
+                now,
+                skills={**now.skills, name: (skill, handler)},
+                restartable=now.restartable | {name} if restartable else now.restartable,
+                quotas={**now.quotas, **quotas},
+            )
 
     def on(self, kind: type[Payload], function: Callable[..., Any]) -> None:
         """The handler of a payload other than a task request; raises `Misuse`."""
         if kind not in _PAYLOAD_CLASSES or kind is TaskRequest:
             raise Misuse(f"{kind.__name__} is no payload with a handler of its own; task requests are skills")
-        if kind in self._others:
-            raise Misuse(f"{kind.__name__} has a handler already")
         handler = self._handler(payload_name(kind), function)
         if handler.signature.input_class is not None:
             raise Misuse(f"the handler of {kind.__name__} takes the task alone; see task.payload")
-        self._others[kind] = handler
+        with self._lock:
+            if kind in self.now.others:
+                raise Misuse(f"{kind.__name__} has a handler already")
+            self.now = evolve(self.now, others={**self.now.others, kind: handler})
 
     def _handler(self, name: str, function: Callable[..., Any]) -> Handler:
         called = function if inspect.isroutine(function) else type(function).__call__
@@ -85,22 +112,3 @@ class Skills:
         if is_async and self._plain_only:
             raise Misuse(f"{name!r} is async; serve it from asap_adapters.asyncio or asap_adapters.trio")
         return Handler(name, function, "async" if is_async else "plain", read_signature(function, name=name))
-
-    def published(self) -> tuple[Skill, ...]:
-        """What the manifest says."""
-        return tuple(skill for skill, _ in self._skills.values())
-
-    @property
-    def handles(self) -> frozenset[type[Payload]]:
-        """The payloads, besides task requests, that have a handler."""
-        return frozenset(self._others)
-
-    @property
-    def restartable(self) -> frozenset[str]:
-        """The skills that may be run again from the start."""
-        return frozenset(self._restartable)
-
-    def frozen(self) -> Mapping[tuple[type[Payload], str], Handler]:
-        """Every handler by payload and name, as of now."""
-        others = {(kind, handler.name): handler for kind, handler in self._others.items()}
-        return {(TaskRequest, name): handler for name, (_, handler) in self._skills.items()} | others

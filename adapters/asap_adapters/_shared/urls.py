@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from asap_proto.errors import Misuse
 
-__all__ = ["check_base_url", "shown"]
+__all__ = ["check_base_url", "shown", "without_user"]
 
 
 def check_base_url(url: str, *, allow_http: bool = False) -> str:
@@ -35,6 +35,12 @@ def shown(url: str) -> str:
     scheme, mark, place = rest.partition("://")
     host, slash, path = place.partition("/")
     return (scheme + mark + host.rpartition("@")[2] + slash + path)[:200]
+
+
+def without_user(url: str) -> str:
+    """`url` as a request names it: without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from asap_proto.roles import Returned, TimedOut
 
-from .._shared.performing import Run
+from .._shared.performing import Wait
 
 __all__ = ["outcome_of", "within"]
 
@@ -36,7 +36,7 @@ async def outcome_of(future: Future[R]) -> R:
     return waited.result()
 
 
-async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:
+async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
     """Awaits for at most so many seconds, or until the run is cut off.
 
     The timer starts at the first wait, for until then nothing could be cut off: most handlers that only
@@ -49,6 +49,8 @@ async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) ->
             return Returned(finish.value)
         limit = asyncio.timeout(seconds)
         run.cut = partial(limit.reschedule, 0.0)
+        if run.waits is not None:
+            run.waits()
         try:
             async with limit:
                 if run.interrupted:

@@ -149,4 +149,7 @@ def stop_for(error: BaseException) -> Stop:
     remedy = error.kind.remedy
     if error.retry_after:
         remedy += f" The peer says: {error.retry_after:g} s."
+    details = error.facts.get("data", {}).get("details")
+    if isinstance(details, dict) and "error_id" in details:
+        remedy += f" It is {details['error_id']}."
     return Stop(exit_code, str(error) or error.code, remedy=remedy, code=error.code, faults=faults, facts=error.facts)

@@ -80,6 +80,8 @@ def send(
     if answer.status in _WELL:
         return OK
     remedy = "" if json else "The agent says no more than this: --json shows the whole reply."
+    if answer.status is TaskStatus.INPUT_REQUIRED:
+        remedy = "It waits to be told what it asks for: a client's `tell` does that."
     return tell(Stop(FAILED, f"the task {answer.task_id} is {answer.status}", remedy=remedy), as_json=False)
 
 

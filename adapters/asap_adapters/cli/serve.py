@@ -7,11 +7,16 @@ import importlib
 import os
 import signal
 import socket
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter, validators
 
 from asap_proto.errors import AsapError
+from asap_proto.rules.forwarding import Proxies, parse_proxies
+from asap_proto.rules.origins import LOOPBACK_HOSTS, names_of
 from asap_proto.rules.quota import parse_quota
 
 from .._shared.sockets import listen, url_of
@@ -19,7 +24,7 @@ from .commands import Json
 from .fronts import Runtime, extra_missing, front
 from .outcome import FAILED, OK, USAGE, Stop
 from .output import print_json
-from .servers import hold, leave, serve_asyncio, serve_sync, serve_trio, set_up_logging
+from .servers import SERVE, leave, set_up_logging
 from .states import check_state, parse_state
 from .targets import Plan, load_agent, runtime_for
 from .workers import supervise
@@ -28,7 +33,7 @@ __all__ = ["serve"]
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _EVERYWHERE = ("0.0.0.0", "::")
-_SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "granian"}
+_SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "uvicorn"}
 
 Port = Annotated[
     int, Parameter(help="The port; 0 takes any that is free.", validator=validators.Number(gte=0, lte=65535))
@@ -58,6 +63,28 @@ Grace = Annotated[
         env_var="ASAP_GRACE",
         help="Seconds that running work may go on when told to stop; then it is given back.",
         validator=validators.Number(gte=0),
+    ),
+]
+Proxy = Annotated[
+    str | None,
+    Parameter(
+        env_var="ASAP_PROXY",
+        help="The proxies that are believed when they say for whom they ask: addresses and networks, joined by commas.",
+    ),
+]
+Hosts = Annotated[
+    str | None,
+    Parameter(
+        env_var="ASAP_HOSTS",
+        help="Names that it may be asked by, joined by commas, or any; on a loopback address those of this machine.",
+    ),
+]
+LatencyTarget = Annotated[
+    float | None,
+    Parameter(
+        env_var="ASAP_LATENCY_TARGET",
+        help="Seconds that a request may wait for its turn; beyond it some are turned away. Without it none is.",
+        validator=validators.Number(gt=0),
     ),
 ]
 Debug = Annotated[
@@ -95,6 +122,9 @@ def serve(
     max_threads: MaxThreads = None,
     state: State = None,
     grace: Grace = None,
+    proxy: Proxy = None,
+    hosts: Hosts = None,
+    latency_target: LatencyTarget = None,
     log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
     debug: Debug = False,
     debug_log: DebugLog = False,
@@ -103,8 +133,13 @@ def serve(
     """Serve an agent until Ctrl-C or SIGTERM, then let running requests end; exit code 0."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
-    settings = _settings(rate_limit, url)
-    limits = {"request_bytes": max_request_size, "handler_threads": max_threads, "grace_seconds": grace}
+    settings = _settings(rate_limit, url, proxy)
+    limits = {
+        "request_bytes": max_request_size,
+        "handler_threads": max_threads,
+        "grace_seconds": grace,
+        "late_seconds": latency_target,
+    }
     level = "debug" if debug else _level(log_level)
     agent = load_agent(target, app_dir=app_dir, debug=debug)
     chosen = runtime_for(agent, runtime, target)
@@ -112,7 +147,11 @@ def serve(
     own = agent.settings
     if state is not None:
         check_state(parse_state(state), own.urn, own.limits)
-    listener = _bind(host, port, shared=chosen == "sync")
+    listener = _bind(host, port)
+    if hosts is not None:
+        settings["hosts"] = None if hosts.lower() == "any" else _names(hosts)
+    elif own.hosts is None and ip_address(listener.getsockname()[0]).is_loopback:
+        settings["hosts"] = _own_names(listener, settings.get("url") or own.url)
     plan = Plan(
         target=target,
         app_dir=os.path.abspath(app_dir),
@@ -127,11 +166,11 @@ def serve(
         debug_log=debug_log,
     )
     set_up_logging(plan)
-    _run(plan, listener, workers, max_threads or own.limits.handler_threads, as_json=json)
+    _run(plan, listener, workers, as_json=json)
     return OK
 
 
-def _run(plan: Plan, listener: socket.socket, workers: int, threads: int, *, as_json: bool) -> None:
+def _run(plan: Plan, listener: socket.socket, workers: int, *, as_json: bool) -> None:
     url = url_of(listener)
 
     def announce() -> None:
@@ -140,17 +179,13 @@ def _run(plan: Plan, listener: socket.socket, workers: int, threads: int, *, as_
         else:
             print(f"{plan.target} listens on {url} ({plan.runtime}, Ctrl-C stops it)", flush=True)
 
-    if plan.runtime == "sync":
-        serve_sync(plan, listener, workers, threads, announce)
-    elif workers > 1:
+    if workers > 1:
         supervise(plan, listener, workers, announce)
-    elif plan.runtime == "trio":
-        serve_trio(plan, listener, announce)
     else:
-        serve_asyncio(plan, listener, announce)
+        SERVE[plan.runtime](plan, listener, announce)
 
 
-def _settings(rate_limit: str | None, url: str | None) -> dict[str, Any]:
+def _settings(rate_limit: str | None, url: str | None, proxy: str | None) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if rate_limit:
         settings["quota"] = None if rate_limit.lower() == "none" else rate_limit
@@ -158,7 +193,41 @@ def _settings(rate_limit: str | None, url: str | None) -> dict[str, Any]:
             _check_quota(rate_limit)
     if url is not None:
         settings["url"] = url.rstrip("/")
+    if proxy:
+        settings["proxies"] = _proxies(proxy)
     return settings
+
+
+def _proxies(text: str) -> Proxies:
+    try:
+        return parse_proxies(text.split(","))
+    except AsapError as error:
+        raise Stop(
+            USAGE,
+            f"--proxy or ASAP_PROXY: {error.message}",
+            remedy="Join them by commas: '10.0.0.0/8,::1'.",
+            code=error.code,
+        ) from None
+
+
+def _names(text: str) -> frozenset[str]:
+    try:
+        return names_of([name.strip() for name in text.split(",")])
+    except AsapError as error:
+        raise Stop(
+            USAGE,
+            f"--hosts or ASAP_HOSTS: {error.message}",
+            remedy="Join them by commas: 'agents.example.org,10.0.0.1'; any lets every name pass.",
+            code=error.code,
+        ) from None
+
+
+def _own_names(listener: socket.socket, url: str) -> frozenset[str]:
+    """What a caller on this machine says, or a gateway on it, which may hand on the name in the agent's URL."""
+    names = {*LOOPBACK_HOSTS, listener.getsockname()[0]}
+    with suppress(ValueError):
+        names.add(urlsplit(url).hostname or "localhost")
+    return names_of(names)
 
 
 def _check_quota(text: str) -> None:
@@ -188,10 +257,9 @@ def _need_server(runtime: Runtime) -> None:
         raise extra_missing(error, runtime) from None
 
 
-def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
-    """A listening socket, or with `shared` one that holds the port for servers that bring their own."""
+def _bind(host: str, port: int) -> socket.socket:
     try:
-        return hold(host, port) if shared else listen(host, port)
+        return listen(host, port)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]
         remedy = "Give --host an address of this machine: 127.0.0.1, ::1, or 0.0.0.0 for every one."

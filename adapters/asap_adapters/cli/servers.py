@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import functools
-import http.client
 import logging
-import math
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
+from attrs import evolve
+
+from asap_proto.errors import StateUnavailable
+from asap_proto.limits import Limits
+
 from .._shared.logs import Redacting, SafeFormatter, exchanges
-from .outcome import FAILED, OK, Stop, bare, guarded
+from .fronts import Runtime
+from .outcome import FAILED, OK, Stop, bare
 from .targets import Plan, loaded_app
 
-__all__ = ["SPARE_SECONDS", "hold", "leave", "obey", "serve_asyncio", "serve_sync", "serve_trio", "set_up_logging"]
+__all__ = ["SERVE", "SPARE_SECONDS", "leave", "obey", "set_up_logging"]
 
 #: What a server that was told to stop may take beyond its grace, to write down what was cut off and to close.
 SPARE_SECONDS: Final = 5.0
@@ -45,7 +50,7 @@ def set_up_logging(plan: Plan) -> None:
     if plan.debug_log:
         exchanges.setLevel(logging.DEBUG)
     if not plan.debug:
-        for chatty in ("uvicorn", "hypercorn", "httpx", "httpcore", "_granian", "granian"):
+        for chatty in ("coredis", "uvicorn", "hypercorn", "httpx", "httpcore"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -57,7 +62,58 @@ def _log_thread(args: threading.ExceptHookArgs) -> None:
 
 def serve_asyncio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
     """Uvicorn, until it is told to stop."""
+    with loaded_app(plan) as app:
+        _run_uvicorn(plan, app, listener, ready)
+
+
+def serve_sync(plan: Plan, listener: socket.socket, ready: Ready) -> None:
+    """Uvicorn with threads behind it, until it is told to stop; then this process ends, whatever its threads do."""
+    from .threaded import ThreadedApp
+
+    with loaded_app(plan) as app:
+        # What else ends it is raised before anything runs.
+        with suppress(SystemExit):
+            _run_uvicorn(plan, ThreadedApp(app), listener, ready)
+        with suppress(StateUnavailable):
+            app.give_back()
+        if _is_busy():
+            # A handler that still runs is in a thread that can't be cut off, and that Python would wait for.
+            sys.stdout.flush()
+            logging.shutdown()
+            os._exit(OK)
+
+
+def _is_busy() -> bool:
+    """Whether a thread still runs that a process would wait for; those that are idle end within a moment."""
+    until = time.monotonic() + 1.0
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                return True
+    return False
+
+
+def _within_files(limits: Limits) -> Limits:
+    """The limits, with no more connections than half the files that may be open."""
+    return evolve(limits, connections=min(limits.connections, _files() // 2))
+
+
+def _files() -> int:
+    """How many files this process may have open, connections among them: from now on as many as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # it says more than it means
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if now == resource.RLIM_INFINITY else now
+
+
+def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) -> None:
+    """Ends by `SystemExit`, as the signal that stops it has it; raises `Stop` where the app can't start."""
     import uvicorn
+
+    from .._awaiting.app import patience_with
+    from ..asyncio.protocol import bounded
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -69,40 +125,44 @@ def serve_asyncio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
             app.close()
             await super().shutdown(sockets=sockets)
 
-    with loaded_app(plan) as app:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=plan.debug,
-            lifespan="on",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=plan.grace,  # type: ignore[arg-type]  # a fraction of a second is as good
-        )
-        try:
-            Server(config).run(sockets=[listener])
-        except SystemExit as ended:
-            if ended.code:
-                raise _not_started("its words stand above") from None
-            raise
+    config = uvicorn.Config(
+        app,
+        http=bounded(_within_files(app.limits)),
+        ws="none",
+        proxy_headers=False,  # the agent knows itself whom to believe
+        log_config=None,
+        access_log=plan.debug,
+        lifespan="on",
+        server_header=False,
+        # A fraction of a second is as good.
+        timeout_keep_alive=app.limits.idle_seconds,
+        timeout_graceful_shutdown=patience_with(app),  # type: ignore[arg-type]
+    )
+    try:
+        Server(config).run(sockets=[listener])
+    except SystemExit as ended:
+        if ended.code:
+            raise _not_started("its words stand above") from None
+        raise
 
 
 def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
     """Hypercorn's trio worker, until it is told to stop."""
     import trio
     from hypercorn.config import Config
-    from hypercorn.trio import serve
     from hypercorn.utils import LifespanFailureError
 
+    from .._awaiting.app import patience_with
+    from ..trio.protocol import serve
+
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
     config.accesslog = logging.getLogger("hypercorn.access") if plan.debug else None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
-    config.graceful_timeout = plan.grace
     config.shutdown_timeout = plan.grace + SPARE_SECONDS
 
     async def main(app: Any) -> None:
+        config.graceful_timeout = patience_with(app)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
             async def told() -> None:
@@ -110,7 +170,8 @@ def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
                     app.close()
                     return
 
-            run = functools.partial(serve, app, config, shutdown_trigger=told, mode="asgi")
+            limits = _within_files(app.limits)
+            run = functools.partial(serve, app, config, listener, limits=limits, stop=told)
             async with trio.open_nursery() as nursery:
                 await nursery.start(run)
                 await trio.sleep(0.02)  # an app that can't start is heard of a little later
@@ -125,60 +186,21 @@ def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
             raise
 
 
+#: How each runtime is served, by one process.
+SERVE: Final[Mapping[Runtime, Callable[[Plan, socket.socket, Ready], None]]] = {
+    "asyncio": serve_asyncio,
+    "trio": serve_trio,
+    "sync": serve_sync,
+}
+
+
 def _not_started(why: str) -> Stop:
     return Stop(FAILED, f"the app can't start: {why}", remedy="See whether the store that --state names is there.")
 
 
-def hold(host: str, port: int) -> socket.socket:
-    """A port of ours, on which nobody listens yet, and which our own server may then take."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    holder = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((host, port))
-        # Only now: before, it would have let us share the port of a server that runs already.
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except BaseException:
-        holder.close()
-        raise
-    return holder
-
-
-def serve_sync(plan: Plan, reserved: socket.socket, workers: int, threads: int, ready: Ready) -> None:
-    """Granian, with worker processes of its own, on the port that `reserved` holds and shares."""
-    from granian.constants import Interfaces
-    from granian.server import Server
-
-    host, port = reserved.getsockname()[:2]
-    # Its workers must not be forked from a process with threads.
-    multiprocessing.set_start_method("spawn", force=True)
-    server: Any = Server(
-        plan.target,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        # As many again for streams, and some to spare: who asks for health, or must be told that all are busy, needs
-        # a thread too.
-        blocking_threads=2 * threads + 4,
-        log_enabled=False,
-        respawn_failed_workers=True,
-        workers_kill_timeout=math.ceil(plan.grace + SPARE_SECONDS),
-    )
-    over = threading.Event()
-    probe = threading.Thread(target=_when_healthy, args=(host, port, ready, over), daemon=True)
-    probe.start()
-    try:
-        server.serve(spawn_target=functools.partial(_work, plan), target_loader=_loaded_already, wrap_loader=False)
-    finally:
-        over.set()
-        probe.join()
-
-
 def obey() -> None:
     """Makes this worker process end when its parent says so, or is gone, and for no other reason."""
-    # Ctrl-C reaches every process of the terminal: the parent hears it, and tells us in its own time. Granian's
-    # workers would hang if a second signal came while they handle the first.
+    # Ctrl-C reaches every process of the terminal: the parent hears it, and tells us in its own time.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_follow_parent, daemon=True).start()
 
@@ -188,72 +210,3 @@ def _follow_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _loaded_already() -> Any:
-    """Stands where granian wants to be told how a worker loads its app."""
-
-
-def _work(plan: Plan, *words: Any) -> None:
-    """One worker process of granian, from its start to its end."""
-    obey()
-    set_up_logging(plan)
-
-    def run(_: list[str]) -> int:
-        from granian.server import Server
-
-        number, name, _, *others = words
-        with loaded_app(plan) as app, _ended_in_time(app, plan.grace):
-            app.start()
-            Server._spawn_wsgi_worker(number, name, lambda: app, *others)
-        return OK
-
-    code = guarded(run, [], as_json=False)
-    logging.shutdown()
-    # A handler that still runs is in a thread that can't be cut off, and that Python would wait for.
-    os._exit(code)
-
-
-@contextmanager
-def _ended_in_time(app: Any, grace: float) -> Iterator[None]:
-    """From the first signal on the app takes no more work; after its grace what still runs is given back."""
-    signals, wake = socket.socketpair()
-    wake.setblocking(False)
-    signal.set_wakeup_fd(wake.fileno())
-    served = threading.Event()
-
-    def end() -> None:
-        signals.recv(1)
-        until = time.monotonic() + grace
-        app.close()
-        served.wait(max(0.0, until - time.monotonic()))
-        app.give_back()
-        if not served.is_set():
-            logging.shutdown()
-            os._exit(OK)  # granian waits for as long as a request takes
-
-    ending = threading.Thread(target=end, daemon=True)
-    ending.start()
-    try:
-        yield
-    finally:
-        served.set()
-        with suppress(OSError):
-            wake.send(b"\0")
-        ending.join()
-
-
-def _when_healthy(host: str, port: int, ready: Ready, over: threading.Event) -> None:
-    """Calls `ready` once the server has answered: it does not say by itself that it listens."""
-    there = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    while not over.wait(0.02):
-        connection = http.client.HTTPConnection(there, port, timeout=5)
-        try:
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                ready()
-                return
-        except OSError:
-            continue
-        finally:
-            connection.close()

@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import define
 
 from .outcome import FAILED, OK, Stop, guarded
-from .servers import SPARE_SECONDS, leave, obey, serve_asyncio, serve_trio, set_up_logging
+from .servers import SERVE, SPARE_SECONDS, leave, obey, set_up_logging
 from .targets import Plan
 
 __all__ = ["supervise"]
@@ -118,10 +118,9 @@ def _work(plan: Plan, listener: socket.socket, teller: Connection) -> None:
     signal.signal(signal.SIGTERM, leave)
     obey()
     set_up_logging(plan)
-    serve = serve_trio if plan.runtime == "trio" else serve_asyncio
 
     def run(_: list[str]) -> int:
-        serve(plan, listener, lambda: teller.send(True))
+        SERVE[plan.runtime](plan, listener, lambda: teller.send(True))
         return OK
 
     raise SystemExit(guarded(run, [], as_json=False))

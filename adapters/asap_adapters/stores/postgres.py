@@ -28,7 +28,7 @@ from asap_proto.model import StateSnapshot, TaskStatus
 from asap_proto.stores import Accepted, Change, NonceClaim, StateStore, TaskEvent, TaskRecord
 
 from .postgres_tables import Tables, lay_out
-from .room import Room
+from .room import Rooms
 
 __all__ = ["PostgresState", "agents"]
 
@@ -44,7 +44,9 @@ _GROUP_WAIT_MS: Final = 20
 _TRIES_MOST: Final = 5
 
 #: How long to wait for a connection: a server that restarts is back within seconds.
-_CONNECT_SECONDS: Final = 15
+_CONNECT_SECONDS: Final = 5
+#: The same where it was waited for in vain before: whoever asks is told at once, and asks again.
+_AWAY_SECONDS: Final = 0.5
 
 
 class _Call:
@@ -60,8 +62,8 @@ class _Call:
 class PostgresState:
     """A `StateStore` for the tasks of `agent` in PostgreSQL; its methods wait, from any thread.
 
-    A thread for each connection does what was handed in. Any number of hosts may share one agent. `Limits.nonces` is
-    kept by each host as far as it has heard of the others, which is once a second.
+    A thread for each connection does what was handed in. Any number of hosts may share one agent. `Limits.nonces` and
+    `nonces_each` are kept by each host as far as it has heard of the others, which is once a second.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class PostgresState:
         """Connects, and makes the tables; raises `Misuse` for those of a later release, else what psycopg raises."""
         self._agent = agent
         self._limits = limits
-        self._room = Room(limits.nonces)
+        self._rooms = Rooms(limits)
         with psycopg.connect(conninfo, connect_timeout=_CONNECT_SECONDS) as connection:
             lay_out(connection)
         self._pool = ConnectionPool(
@@ -85,8 +87,11 @@ class PostgresState:
             min_size=1,
             max_size=connections,
             timeout=_CONNECT_SECONDS,
+            # Its pauses between two tries double for as long: a server that comes back late is not to be missed longer.
+            reconnect_timeout=_CONNECT_SECONDS,
             open=True,
         )
+        self._is_away = False
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
@@ -203,6 +208,7 @@ class PostgresState:
             try:
                 return self._in_transaction([call])[0]
             except PoolTimeout:
+                self._is_away = True
                 raise
             except psycopg.OperationalError as error:
                 if left == 1:
@@ -214,13 +220,14 @@ class PostgresState:
         raise AssertionError("unreachable")
 
     def _in_transaction(self, group: list[_Call]) -> list[Any]:
-        with self._pool.connection() as connection:
+        with self._pool.connection(_AWAY_SECONDS if self._is_away else _CONNECT_SECONDS) as connection:
+            self._is_away = False
             if len(group) > 1:
                 # A group holds many rows, and one that waits for another might wait for ever: it rather ends.
                 connection.execute(f"SET LOCAL lock_timeout = {_GROUP_WAIT_MS}")
             answers = []
             for call in group:
-                tables = Tables(connection, self._agent, self._limits, self._room, call.mark, again=call.again)
+                tables = Tables(connection, self._agent, self._limits, self._rooms, call.mark, again=call.again)
                 call.again = True
                 answers.append(call.call(tables))
             return answers

@@ -9,6 +9,7 @@ Names that a peer chose are kept as bytes: they may hold characters that a text 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -29,7 +30,7 @@ from asap_proto.stores.codec import (
     load_snapshot,
 )
 
-from .room import Room
+from .room import Rooms
 
 __all__ = ["Tables", "lay_out"]
 
@@ -81,12 +82,12 @@ class Tables:
     """A `StateStore` of one agent on one connection. `mark` tells a call from others, `again` that it may be done."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], agent: str, limits: Limits, room: Room, mark: str, *, again: bool
+        self, connection: psycopg.Connection[Any], agent: str, limits: Limits, rooms: Rooms, mark: str, *, again: bool
     ) -> None:
         self._connection = connection
         self._agent = agent
         self._limits = limits
-        self._room = room
+        self._rooms = rooms
         self._mark = mark
         self._again = again
 
@@ -303,7 +304,7 @@ class Tables:
         ).fetchone()
         if seen is not None and now < seen[0]:
             return None if seen[1] == self._mark else Refused("repeated")
-        if seen is None and not self._has_room(now):
+        if seen is None and not self._rooms.take(claim.sender, now, partial(self._count, now)):
             return Refused("nonces full")
         claimed = self._run(
             "INSERT INTO asap_nonce AS old VALUES (%s, %s, %s, %s, %s) ON CONFLICT (agent, sender, nonce) "
@@ -315,17 +316,17 @@ class Tables:
         ).rowcount
         return None if claimed else Refused("repeated")
 
-    def _has_room(self, now: float) -> bool:
-        enough = self._room.take(now)
-        if enough is None:
-            found = self._run(
-                "SELECT count(*) FROM (SELECT FROM asap_nonce WHERE agent = %s AND until > %s LIMIT %s) AS live",
-                self._agent,
-                now,
-                self._limits.nonces,
-            ).fetchone()
-            enough = self._room.take_of(found[0] if found else 0, now)
-        return enough
+    def _count(self, now: float, sender: str | None, most: int) -> int:
+        """How many nonces live, up to that many: a sender's, or all."""
+        whose, given = ("", ()) if sender is None else ("AND sender = %s", (sender.encode(),))
+        found = self._run(
+            f"SELECT count(*) FROM (SELECT FROM asap_nonce WHERE agent = %s {whose} AND until > %s LIMIT %s) AS live",
+            self._agent,
+            *given,
+            now,
+            most,
+        ).fetchone()
+        return int(found[0]) if found else 0
 
     def _log(self, task_id: str, events: Sequence[TaskEvent]) -> None:
         if not events:

@@ -82,21 +82,23 @@ class RedisState:
         self._limits = limits
         self._prefix = f"asap:{{{agent}}}:"
         self._stack = AsyncExitStack()
-        self._client: Redis[bytes]
+        self._opened: Redis[bytes] | None = None
         self._scripts: dict[str, Script[bytes]] = {}
 
     async def __aenter__(self) -> Self:
         """Connects; raises `Misuse` for keys of a later release, else what coredis raises."""
+        if self._opened is not None:
+            raise Misuse("this store is open already: give each app one of its own")
         failure: Exception | None = None
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(_client(self._url))
+            client = await stack.enter_async_context(_connected(self._url))
             try:
                 await self._check_in(client)
             except Exception as error:  # noqa: BLE001  (from within the client it would arrive in a group)
                 failure = error
             else:
                 self._scripts = {source: client.register_script(source) for source in _SCRIPTS}
-                self._client = client
+                self._opened = client
                 self._stack = stack.pop_all()
         if failure is not None:
             raise failure
@@ -105,6 +107,7 @@ class RedisState:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._opened = None
         await self._stack.aclose()
 
     async def accept(
@@ -120,6 +123,8 @@ class RedisState:
             repr(nonce.until) if nonce else "",
             _milliseconds(nonce.until - now) if nonce else "",
             self._limits.nonces,
+            self._limits.nonces_each,
+            nonce.sender if nonce else "",
             record.id if record else "",
             _joined(slot.caller, slot.key) if slot else "",
             slot.digest if slot else b"",
@@ -138,7 +143,7 @@ class RedisState:
                 return _FRESH
 
     async def read(self, task_id: str, *, now: float) -> TaskRecord | None:
-        row = await self._client.hmget(f"{self._prefix}task:{task_id}", COLUMNS)
+        row = await self._client().hmget(f"{self._prefix}task:{task_id}", COLUMNS)
         record = _record(row) if row[0] is not None else None
         return record if record is not None and now < record.expires else None
 
@@ -157,7 +162,7 @@ class RedisState:
         )
 
     async def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:
-        lines = await self._client.zrange(
+        lines = await self._client().zrange(
             f"{self._prefix}log:{task_id}", f"({after}", "+inf", sortby=PureToken.BYSCORE, offset=0, count=most
         )
         return tuple(load_event(line) for line in lines)
@@ -191,7 +196,13 @@ class RedisState:
             raise Misuse(f"the keys of {self._agent} are of a later release; expected layout {_LAYOUT}, found {layout}")
         await client.sadd(_AGENTS, [self._agent])
 
+    def _client(self) -> Redis[bytes]:
+        if self._opened is None:
+            raise Misuse("this store is not open: an app opens it when its server starts it, or else `async with`")
+        return self._opened
+
     async def _run(self, source: str, *arguments: str | bytes | float) -> Any:
+        self._client()
         return await self._scripts[source](keys=[self._prefix], args=arguments)
 
     def _fields(self, mark: str, record: TaskRecord, events: Sequence[TaskEvent]) -> list[str | bytes | float]:
@@ -218,12 +229,12 @@ def agents(url: str) -> tuple[str, ...]:
 
 
 async def _agents(url: str) -> tuple[str, ...]:
-    async with _client(url) as client:
+    async with _connected(url) as client:
         known = sorted(name.decode() for name in await client.smembers(_AGENTS))
         return tuple([name for name in known if await client.exists([f"asap:{{{name}}}:ids"])])
 
 
-def _client(url: str) -> Redis[bytes]:
+def _connected(url: str) -> Redis[bytes]:
     return Redis.from_url(
         f"redis{url.removeprefix('valkey')}" if url.startswith("valkey") else url,
         verify_version=False,  # Valkey counts its own

@@ -7,7 +7,8 @@ All keys of an agent begin with ``asap:{AGENT}:``, which is ``KEYS[1]``: its bra
 ``log:ID``          its events, by number
 ``snaps:ID``        the ids of its snapshots, by version; ``snap:ID`` has their bodies
 ``slot:…``          the task that an idempotency key stands for
-``nonce:…``         until when a nonce is remembered; ``nonces`` has them all, by that time
+``nonce:…``         until when a nonce is remembered; ``nonces`` has them all, by that time, and ``nonces:SENDER``
+                    those of one sender
 ``ids``             every task; ``ids:STATUS`` those of one status
 ``work``            a stream with an entry for each task that is submitted or working; the group ``workers`` has
                     each entry pending for the task's owner, or for ``-`` while nobody owns it
@@ -120,12 +121,12 @@ end
 """
 )
 
-#: ARGV: 1 mark, 2 now, 3 nonce, 4 until when, 5 for how long in ms, 6 nonces at most, 7 id, 8 slot, 9 digest, 10 job,
-#: from 11 on the record.
+#: ARGV: 1 mark, 2 now, 3 nonce, 4 until when, 5 for how long in ms, 6 nonces at most, 7 of one sender, 8 the sender,
+#: 9 id, 10 slot, 11 digest, 12 job, from 13 on the record.
 ACCEPT: Final = (
     _COMMON
     + """
-local mark, now, nonce, id, slot = ARGV[1], num(ARGV[2]), ARGV[3], ARGV[7], ARGV[8]
+local mark, now, nonce, id, slot = ARGV[1], num(ARGV[2]), ARGV[3], ARGV[9], ARGV[10]
 
 -- The reply to an earlier try of this very call may have been lost.
 local born = id ~= '' and redis.call('HGET', P .. 'task:' .. id, 'born')
@@ -151,20 +152,27 @@ if nonce ~= '' then
       redis.call('ZREM', P .. 'nonces', over)
       redis.call('DEL', P .. 'nonce:' .. over)
     end
-    if redis.call('ZCOUNT', P .. 'nonces', '(' .. ARGV[2], '+inf') >= tonumber(ARGV[6]) then return {'full'} end
+    local theirs = P .. 'nonces:' .. ARGV[8]
+    for _, over in ipairs(redis.call('ZRANGEBYSCORE', theirs, '-inf', ARGV[2], 'LIMIT', 0, 2)) do
+      redis.call('ZREM', theirs, over)
+    end
+    if redis.call('ZCOUNT', P .. 'nonces', '(' .. ARGV[2], '+inf') >= tonumber(ARGV[6])
+      or redis.call('ZCOUNT', theirs, '(' .. ARGV[2], '+inf') >= tonumber(ARGV[7]) then return {'full'} end
     redis.call('HSET', P .. 'nonce:' .. nonce, 'until', ARGV[4], 'mark', mark)
     redis.call('PEXPIRE', P .. 'nonce:' .. nonce, ARGV[5])
     redis.call('ZADD', P .. 'nonces', ARGV[4], nonce)
+    redis.call('ZADD', theirs, ARGV[4], nonce)
+    redis.call('PEXPIRE', theirs, ARGV[5])
   end
 end
 if id ~= '' then
-  redis.call('HSET', P .. 'task:' .. id, 'born', mark, 'job', ARGV[10])
+  redis.call('HSET', P .. 'task:' .. id, 'born', mark, 'job', ARGV[12])
   redis.call('ZADD', P .. 'ids', 0, id)
   if slot ~= '' then
-    redis.call('HSET', P .. 'task:' .. id, 'slot', slot, 'digest', ARGV[9])
+    redis.call('HSET', P .. 'task:' .. id, 'slot', slot, 'digest', ARGV[11])
     redis.call('SET', P .. 'slot:' .. slot, id)
   end
-  local _, settle = put(id, 11, nil, nil)
+  local _, settle = put(id, 13, nil, nil)
   settle()
 end
 return {'fresh'}

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
@@ -31,7 +32,7 @@ from asap_proto.stores.codec import (
     load_snapshot,
 )
 
-from .room import Room
+from .room import Rooms
 
 __all__ = ["SqliteState", "agents"]
 
@@ -204,7 +205,7 @@ class _Tables:
         self._run = connection.execute
         self._agent = agent
         self._limits = limits
-        self._room = Room(limits.nonces)
+        self._rooms = Rooms(limits)
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
@@ -348,20 +349,19 @@ class _Tables:
         seen = self._run("SELECT until FROM nonce WHERE agent = ? AND sender = ? AND nonce = ?", key).fetchone()
         if seen is not None and now < seen[0]:
             return Refused("repeated")
-        if seen is None and not self._has_room(now):
+        if seen is None and not self._rooms.take(claim.sender, now, partial(self._count, now)):
             return Refused("nonces full")
         self._run("INSERT OR REPLACE INTO nonce VALUES (?,?,?,?)", (*key, claim.until))
         return None
 
-    def _has_room(self, now: float) -> bool:
-        enough = self._room.take(now)
-        if enough is None:
-            (live,) = self._run(
-                "SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? AND until > ? LIMIT ?)",
-                (self._agent, now, self._limits.nonces),
-            ).fetchone()
-            enough = self._room.take_of(live, now)
-        return enough
+    def _count(self, now: float, sender: str | None, most: int) -> int:
+        """How many nonces live, up to that many: a sender's, or all."""
+        whose, given = ("", ()) if sender is None else ("AND sender = ?", (sender,))
+        (live,) = self._run(
+            f"SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? {whose} AND until > ? LIMIT ?)",
+            (self._agent, *given, now, most),
+        ).fetchone()
+        return int(live)
 
     def _log(self, task_id: str, events: Sequence[TaskEvent]) -> None:
         if not events:

@@ -6,12 +6,16 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from asap_proto.errors import AsapError, BadEncoding, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold_joined
-from asap_proto.roles import Admitted, Renew
+from asap_proto.roles import Admitted, AnyCommand, Renew
+from asap_proto.rules.shedding import SAMPLE_SECONDS
+from asap_proto.sources import Clock
 from asap_proto.wire.body import BodyGauge
+from asap_proto.wire.digests import BodyDigest
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
@@ -36,11 +40,12 @@ class App:
     """
 
     def __init__(self, agent: Agent, served: Served) -> None:
+        self.agent = agent
+        self.served = served
         self._role = served.role
-        #: The most bytes of a request, for a server that takes the body before it asks.
-        self.request_bytes = served.limits.request_bytes
         self._limits = served.limits
         self._performer = Performer(agent, served)
+        self._stopped: float | None = None
         self._perform = self._performer.perform
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
@@ -48,9 +53,10 @@ class App:
         # Each stream takes a thread of the server's: some have to be left for whoever wants to cancel its task.
         self._free_streams = threading.BoundedSemaphore(served.limits.handler_threads)
 
-    def start(self) -> None:
+    def start(self, *, feels: bool = True) -> None:
         """Cares for the store from now on, until `close`: renews leases, takes over tasks of workers that are lost.
 
+        Looks how late things are, too, unless a server of ours does so itself.
         WSGI has no word for when a server starts: the first request does it, where nobody has done it before.
         """
         with self._lock:
@@ -59,11 +65,25 @@ class App:
                 care = (weakref.ref(self._performer), self._over, self._limits.beat_seconds)
                 self._keeper = threading.Thread(target=_keep, args=care, name="asap-keeper", daemon=True)
                 self._keeper.start()
+                if feels and isfinite(self._limits.late_seconds):
+                    sense = (weakref.ref(self._performer), self._over, self.served.clock)
+                    threading.Thread(target=_feel, args=sense, name="asap-sense", daemon=True).start()
+
+    def feel(self, due: float) -> None:
+        """Looks how late a request would be that was due at a time of the agent's clock, just now."""
+        self._performer.feel(due)
+
+    def stop(self) -> None:
+        """Takes no more work; what runs may end within `Limits.grace_seconds` from now, for which `close` waits."""
+        if self._stopped is None:
+            self._stopped = self.served.clock.elapsed()
+            self._performer.close()
 
     def close(self) -> None:
         """Takes no more work, and lets what runs in the background end within `Limits.grace_seconds`."""
-        self._performer.close()
-        self._performer.wind_up(self._limits.grace_seconds)
+        self.stop()
+        passed = self.served.clock.elapsed() - (self._stopped or 0.0)
+        self._performer.wind_up(self._limits.grace_seconds - passed)
         self._over.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -85,7 +105,8 @@ class App:
             response = self._performer.ours(error)
         assert isinstance(response, HttpResponse)
         exchange.answered(response)
-        headers = list(response.headers.items())
+        # Whether the connection goes on is the server's own affair, says PEP 3333.
+        headers = [(name, value) for name, value in response.headers.items() if name != "connection"]
         is_whole = not is_stream(response.headers)
         if is_whole and "content-length" not in response.headers and response.status not in (204, 304):
             headers.append(("content-length", str(len(response.body))))
@@ -101,19 +122,42 @@ class App:
         try:
             body = _read(environ, admitted)
         except AsapError as error:
-            yield self._role.refuse(admitted, error)
+            yield drive(self._role.unread(admitted, error), self._perform)
             return
         exchange.heard(body)
-        if not admitted.streams:
-            yield drive(self._role.receive(admitted, body), self._perform)
-        elif self._free_streams.acquire(blocking=False):
-            try:
-                yield from self._performer.tell_stream(self._role.stream(admitted, body), exchange)
-            finally:
-                self._free_streams.release()
+        if admitted.streams:
+            yield from self.stream(admitted, body, exchange)
         else:
+            yield self.receive(admitted, body)
+
+    def perform(self, command: AnyCommand) -> Any:
+        """What a story asks of whoever serves the agent."""
+        return self._perform(command)
+
+    def receive(self, admitted: Admitted, body: bytes) -> HttpResponse:
+        """The answer to a request that was admitted and read."""
+        return drive(self._role.receive(admitted, body), self._perform)
+
+    def stream(
+        self, admitted: Admitted, body: bytes, exchange: Exchange, is_gone: Callable[[], bool] = lambda: False
+    ) -> Iterator[HttpResponse | bytes]:
+        """The answer in parts, its head first, or whole; it ends early where its reader `is_gone`."""
+        if not self._free_streams.acquire(blocking=False):
             busy = Overloaded("every thread for streams is taken", facts={"retry_after": 1})
             yield self._role.refuse(admitted, busy)
+            return
+        try:
+            yield from self._performer.tell_stream(self._role.stream(admitted, body), exchange, is_gone)
+        finally:
+            self._free_streams.release()
+
+    def let_readers_look(self) -> None:
+        """Wakes the streams: one whose reader is gone ends."""
+        self._performer.let_all_look()
+
+    def send_readers_away(self) -> None:
+        """Ends the streams, also those of tasks that still run here."""
+        self._performer.send_readers_away()
 
 
 def _keep(performer: weakref.ref[Performer], over: threading.Event, beat_seconds: float) -> None:
@@ -125,18 +169,30 @@ def _keep(performer: weakref.ref[Performer], over: threading.Event, beat_seconds
         over.wait(beat_seconds)
 
 
+def _feel(performer: weakref.ref[Performer], over: threading.Event, clock: Clock) -> None:
+    """Looks how late things are until it is over; holds nothing in between."""
+    while True:
+        due = clock.elapsed() + SAMPLE_SECONDS
+        if over.wait(SAMPLE_SECONDS) or (performing := performer()) is None:
+            return
+        performing.feel(due)
+        del performing
+
+
 def _head(environ: dict[str, Any]) -> RequestHead:
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    lines = len(headers)
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     path, peer = environ.get("PATH_INFO", ""), environ.get("REMOTE_ADDR", "")
-    return RequestHead(environ["REQUEST_METHOD"], path, fold_joined(headers), peer)
+    return RequestHead(environ["REQUEST_METHOD"], path, fold_joined(headers), peer, lines)
 
 
 def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:
     """The body, within bounds as sent and as inflated."""
     raw = BodyGauge(admitted.most_bytes, what="request")
+    signed = BodyDigest(admitted.digests)
     plain = inflater(admitted.encoding, BodyGauge(admitted.most_bytes, what="inflated request"))
     stream, left = environ["wsgi.input"], _announced(environ)
     chunks = []
@@ -144,10 +200,11 @@ def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:
         chunk = stream.read(_CHUNK if left is None else min(left, _CHUNK))
         if not chunk:
             break
-        chunks.append(plain.feed(raw.feed(chunk)))
+        chunks.append(plain.feed(signed.feed(raw.feed(chunk))))
         left = None if left is None else left - len(chunk)
     if left:
         raise BadEncoding("the body is shorter than its Content-Length")
+    signed.finish()
     plain.finish()
     return b"".join(chunks)
 

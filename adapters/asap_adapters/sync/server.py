@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, assert_never
 
-from asap_proto.errors import StateUnavailable
-from asap_proto.http import HttpResponse
+from asap_proto.errors import AsapError, Misuse, StateUnavailable
+from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.roles import (
     Accept,
     AnyCommand,
@@ -54,10 +55,12 @@ from asap_proto.roles import (
 from asap_proto.rules.identity import Identity
 from asap_proto.stores import MemoryState
 
-from .._shared.agents import Served, identity_of
+from .._shared.agents import Served
 from .._shared.logs import Exchange, log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .._shared.schemes import Authenticator, identity_of, keys_request
 from .drive import drive, drive_together
+from .httpx_transport import HttpxTransport
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -76,6 +79,10 @@ class Performer(BasePerformer):
         self._agent = agent
         # One lock for what is in memory: each call is a few microseconds.
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
+        if inspect.iscoroutinefunction(getattr(served.stores.state, "accept", None)):
+            name = type(served.stores.state).__name__
+            raise Misuse(f"a {name} has to be awaited; hand it to an agent of threads as a PortalState({name}(...))")
         self._in_memory = isinstance(served.stores.state, MemoryState)
         self._news = threading.Condition()
         #: How far each reader of a stream has come, by the task it follows; and how often that told something here.
@@ -123,6 +130,8 @@ class Performer(BasePerformer):
             try:
                 return self._asked(self._stores.state, command)
             except Exception as error:
+                if self._wound_up:  # the store may be closed by now, which a thread that goes on can't know
+                    raise StateUnavailable("the server is shutting down", facts={"retry_after": 1}) from error
                 raise self._unavailable(command, error) from error
         with self._lock:
             return self._asked(self._stores.state, command)
@@ -156,28 +165,35 @@ class Performer(BasePerformer):
 
     def _interrupt(self, command: Interrupt) -> bool:
         found = super()._interrupt(command)
-        self._let_all_look()
+        self.let_all_look()
         return found
 
     def close(self) -> None:
         super().close()
-        self._let_all_look()
+        self.let_all_look()
 
-    def _let_all_look(self) -> None:
+    def let_all_look(self) -> None:
         with self._news:
             self._news.notify_all()
 
-    def _watch(self, command: Watch, heard: int, *, is_local: bool) -> bool:
+    def send_readers_away(self) -> None:
+        """The grace is over: no stream goes on, and no handler waits for one."""
+        self._wound_up = True
+        self.let_all_look()
+
+    def _watch(self, command: Watch, heard: int, *, is_local: bool, is_gone: Callable[[], bool]) -> bool:
         """Waits for more than was heard; answers whether it may come: not where another worker is to go on."""
 
         def is_over() -> bool:
-            return self._wound_up or not (is_local or self._is_open())
+            return self._wound_up or is_gone() or not (is_local or self._is_open())
 
         with self._news:
             self._news.wait_for(lambda: is_over() or self._told[command.task_id] > heard, command.seconds)
         return not is_over()
 
-    def tell_stream(self, steps: Steps[HttpResponse | None], exchange: Exchange) -> Iterator[HttpResponse | bytes]:
+    def tell_stream(
+        self, steps: Steps[HttpResponse | None], exchange: Exchange, is_gone: Callable[[], bool]
+    ) -> Iterator[HttpResponse | bytes]:
         """Tells a stream's story: gives its parts, the head first, or the whole answer alone.
 
         When the server shuts down it ends, and its reader finds the task again at another worker; while the task
@@ -201,7 +217,7 @@ class Performer(BasePerformer):
                     answer, tell = None, steps.send
                     continue
                 if isinstance(command, Watch):
-                    if not self._watch(command, heard, is_local=is_local):
+                    if not self._watch(command, heard, is_local=is_local, is_gone=is_gone):
                         return
                     answer, tell = None, steps.send
                     continue
@@ -255,6 +271,13 @@ class Performer(BasePerformer):
         except Exception:
             log.exception("the store could not be cared for; tried again in a moment")
 
+    def feel(self, due: float) -> None:
+        """Looks how late things are."""
+        try:
+            drive(self._served.keeper.feel(due), self.perform)
+        except Exception:
+            log.exception("how late things are could not be felt; tried again in a moment")
+
     def wind_up(self, seconds: float) -> None:
         """Lets what runs in the background end; a thread can't be cut off, so what still runs keeps its lease."""
         until = time.monotonic() + seconds
@@ -262,18 +285,42 @@ class Performer(BasePerformer):
             time.sleep(0.02)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-        with self._news:
-            self._wound_up = True
-            self._news.notify_all()
+        self.send_readers_away()
 
     def _read_state(self) -> ServerState:
         # Every request needs a thread here, so with all of them taken no work is.
         return self._state(ready=self._is_open() and self._active < self._served.limits.handler_threads)
 
     def _authenticate(self, command: Authenticate) -> Identity | None:
-        with letting_nobody_in(command):
-            return identity_of(self._vouched(command))
+        for scheme in self._served.auth:
+            with letting_nobody_in(command, scheme):
+                if self._keys_wanted(scheme, command) is not None:
+                    self._fetch_keys(scheme, command)
+                known = identity_of(scheme.verify(command.head, command.now))
+                if known is not None:
+                    return known
         return None
+
+    def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
+        """Fetches the keys that a scheme asks for, once for all that ask at the same time."""
+        seconds = self._served.limits.auth_seconds
+        if not self._fetching.acquire(timeout=seconds):
+            return
+        try:
+            if (url := self._keys_wanted(scheme, command)) is None:
+                return
+            base_url, request = keys_request(url)
+            transport = HttpxTransport(base_url, self._served.limits)
+            answer: HttpResponse | TransportFailure
+            try:
+                answer = transport.send(request, seconds)
+            except AsapError as error:
+                answer = TransportFailure("broken", error.message)
+            finally:
+                transport.close()
+            self._learn(scheme, url, answer, command)
+        finally:
+            self._fetching.release()
 
     def _invoke(self, command: Invoke) -> Outcome:
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""

@@ -22,7 +22,8 @@ def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0, threads: int = 
 
     listener = listen(host, port)
     bounds: dict[str, Any] = {"max_request_body_size": _room(app)} if isinstance(app, App) else {}
-    server: Any = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=True, **bounds)
+    # The agent knows itself whom to believe.
+    server: Any = create_server(app, sockets=[listener], threads=threads, clear_untrusted_proxy_headers=False, **bounds)
     running = threading.Thread(target=server.run, name="asap-serving")
     running.start()
     try:
@@ -43,7 +44,7 @@ def _room(app: App) -> int:
     More than the app does, so that the app's own words refuse what is a little too much, and that a chunked
     body fits, whose frames waitress counts too.
     """
-    return 2 * app.request_bytes + 64 * 1024
+    return 2 * app.served.limits.request_bytes + 64 * 1024
 
 
 def _hang_up(server: Any, pulled: threading.Event) -> None:

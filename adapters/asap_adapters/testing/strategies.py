@@ -131,7 +131,7 @@ _results = st.builds(McpToolResult, _id, st.just(True), result=_objects) | st.bu
 )
 _versions = st.sampled_from(("1", "v1.2.3", "1.0rc1", " 1.0 ", "1.0.0-beta", "1.2.3+build", "2!1.0.post1.dev2"))
 _schemes = st.sampled_from(("bearer", "basic", "Bearer"))
-_uris = _id.filter(lambda uri: ".." not in uri and not uri.strip().lower().startswith("file://"))
+_uris = st.from_regex(r"(https://[a-z]{1,8}\.example|asap://[a-z]{1,8})(/[a-z0-9_-]{0,8}){0,3}", fullmatch=True)
 _mimes = st.from_regex(r"[a-z0-9-]{1,8}/[a-zA-Z0-9.+-]{1,8}", fullmatch=True)
 _base64 = st.binary(max_size=20).map(lambda raw: base64.b64encode(raw).decode())
 _skills = st.builds(Skill, _id, _id, _maybe(_objects), _maybe(_objects))

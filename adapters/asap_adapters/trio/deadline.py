@@ -10,7 +10,7 @@ import trio
 
 from asap_proto.roles import Returned, TimedOut
 
-from .._shared.performing import Run
+from .._shared.performing import Wait
 
 __all__ = ["outcome_of", "within"]
 
@@ -32,9 +32,11 @@ async def outcome_of(future: Future[R]) -> R:
     return future.result()
 
 
-async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Run) -> Returned | TimedOut:
+async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
     """Awaits for at most so many seconds, or until the run is cut off."""
     with trio.move_on_after(seconds) as scope:
         run.cut = scope.cancel
+        if run.waits is not None:
+            run.waits()
         return Returned(await running)
     return TimedOut()
