@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ..errors import InvalidValue
 
-__all__ = ["EPOCH", "is_ulid", "make_ulid", "ulid_time"]
+__all__ = ["EPOCH", "chance_text", "is_ulid", "make_ulid", "ulid_of", "ulid_time"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,11 +23,23 @@ _matches = re.compile(rf"[0-7][{_ALPHABET}]{{25}}").fullmatch
 
 def make_ulid(at: datetime, chance: int) -> str:
     """The ULID of the millisecond `at` (aware) and 80 bits of `chance`."""
+    if not 0 <= chance < 1 << 80:
+        raise InvalidValue("a ULID needs 80 bits of chance")
+    return ulid_of(at, _text(chance))
+
+
+def ulid_of(at: datetime, letters: str) -> str:
+    """The same from 16 characters that stand for the chance, as `chance_text` makes them: for who makes many."""
     since = at - EPOCH
     millis = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
-    if millis < 0 or not 0 <= chance < 1 << 80:
-        raise InvalidValue("a ULID needs a time since 1970 and 80 bits of chance")
-    return _time_text(millis) + _text(chance)
+    if millis < 0:
+        raise InvalidValue("a ULID needs a time since 1970")
+    return _time_text(millis) + letters
+
+
+def chance_text(chance: bytes) -> str:
+    """A character for each byte, of which five bits count: all are equally likely where the bytes are."""
+    return chance.translate(_LETTERS).decode("ascii")
 
 
 @lru_cache(maxsize=8)  # a busy agent makes many ids in one millisecond

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from attrs import evolve
@@ -68,6 +69,11 @@ class Admitted:
     seen: int = 0
     #: Where the request is signed, what is left to check of that: its nonce, and its body.
     proof: SignedIdentity | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body is what it says as it comes: nothing is undone, and nothing compared."""
+        return self.encoding == "identity" and self.proof is None
 
     @property
     def digests(self) -> Mapping[str, bytes] | None:
@@ -142,14 +148,14 @@ class Admission:
         The order is that of ASAP: order of checks, but a caller is known before anything it wrote is parsed.
         """
         headers: Headers = _JSON
-        address = self._proxies.address_of(head.peer, head.headers)
+        address = self._proxies.address_of(head.peer, head.headers) if self._proxies.networks else head.peer
         try:
             self._check_head(head)
             if head.path not in _POSTED:
                 return (yield from self._other(head))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
-            if not is_json(head.headers.get("content-type", "")):
+            if (said := head.headers.get("content-type", "")) != "application/json" and not is_json(said):
                 raise UnsupportedMediaType("expected application/json")
             if offered := head.headers.get("asap-version"):
                 headers = _agreed(offered[:256])
@@ -211,7 +217,8 @@ class Admission:
         if length is not None:
             if not (length.isascii() and length.isdecimal()):
                 raise BadHead("expected one Content-Length, in digits")
-            self._gauge.announce(length)
+            if int(length[:20]) > self._limits.request_bytes:
+                self._gauge.announce(length)
 
     def _refused(self, head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
         if isinstance(error, BadHead):
@@ -342,6 +349,7 @@ def _standing(left: tuple[Left, ...]) -> Headers:
     return {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)} if left else {}
 
 
+@lru_cache(maxsize=64)  # a release says the same each time
 def _agreed(offered: str) -> Headers:
     """Headers that name the newest version that both speak (ASAP: versions); raises `VersionMismatch`."""
     theirs = {version.strip() for version in offered.split(",")}

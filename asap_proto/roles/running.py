@@ -246,16 +246,12 @@ class TaskRole:
             or job.payload.__class__ is not TaskRequest
         ):
             return None
+        id = job.task_id.removeprefix(TASK)
+        payload = encode_result(job.task_id, value)
+        reply = encode_reply(job.envelope, TaskResponse, payload, id=id, at=at, sender=self._agent)
         try:
-            member = respond(
-                job,
-                TaskResponse,
-                encode_result(job.task_id, value),
-                id=job.task_id.removeprefix(TASK),
-                at=at,
-                agent=self._agent,
-            )
-        except HandlerFailed:
+            member = jsonrpc.success(reply)
+        except TypeError:
             return None
         return Write(self._ended(record, job, _COMPLETED, member, at.timestamp())), Settled(member, None)
 

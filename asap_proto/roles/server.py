@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -47,7 +46,7 @@ from ..model._value import JsonObject, Value
 from ..plain import plain
 from ..rules.forwarding import Proxies
 from ..rules.freshness import check_fresh, nonce_of
-from ..rules.identity import Identity, check_sender
+from ..rules.identity import Identity, SignedIdentity, check_sender
 from ..rules.nesting import depth_of
 from ..rules.redaction import redact
 from ..rules.slot import Busy, Fresh, Kept
@@ -176,7 +175,7 @@ class ServerRole:
         self._durable = durable
         #: The tasks that stories of this worker have in hand, and how many have each: a run that has lost its task may
         #: still be there when the worker has it again.
-        self.live: Counter[str] = Counter()
+        self.live: dict[str, int] = {}
         #: Of these, how often each was asked for again while it ran; without end where it no longer needs its caller.
         self._wanted: dict[str, float] = {}
         # What no store outlives is run here or never: its lease holds for as long as a handler may run.
@@ -208,17 +207,19 @@ class ServerRole:
 
     def receive(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         """Answers the body, whatever it is; raises only on our own bugs."""
+        if admitted.proof is None:
+            return self._received(admitted, body)
+        return self._proved(admitted, admitted.proof, body)
+
+    def _proved(self, admitted: Admitted, proof: SignedIdentity, body: bytes) -> Steps[HttpResponse]:
         try:
-            yield from self._claim(admitted)
+            yield from self._claim(proof)
         except AsapError as error:
             return (yield from self.unread(admitted, error))
         return (yield from self._received(admitted, body))
 
-    def _claim(self, admitted: Admitted) -> Steps[None]:
+    def _claim(self, proof: SignedIdentity) -> Steps[None]:
         """Lets a signature in once, before anything is done; raises `Unauthenticated` or `Overloaded`."""
-        proof = admitted.proof
-        if proof is None:
-            return
         at = self._sources.clock.now()
         now = at.timestamp()
         try:
@@ -237,8 +238,9 @@ class ServerRole:
     def _received(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         try:
             document = self._load(admitted, body)
-            batch = jsonrpc.split(document, most=self._limits.batch_items)
-            if batch:
+            batch = document if document.__class__ is list else None
+            if batch is not None:
+                jsonrpc.check_batch(batch, most=self._limits.batch_items)
                 admitted = yield from self._admission.spend_batch(admitted, len(batch))
         except AsapError as error:
             yield Observe(Handled("other", error.code, 0.0))
@@ -246,6 +248,8 @@ class ServerRole:
         size, held = len(body), weight(body)
         if batch is None:
             item = yield from self._item(document, "$", admitted, size, held)
+            if item.error is None and not item.silent:
+                return HttpResponse(200, admitted.headers, jsonrpc.answer(item.member, item.id))
             return self._single(item, admitted)
         # Whichever of them is the larger: they come together, and go at about the same time.
         held = held // len(batch) + 1
@@ -277,7 +281,8 @@ class ServerRole:
         id: jsonrpc.RpcId = None
         envelope: Envelope | None = None
         try:
-            yield from self._claim(admitted)
+            if admitted.proof is not None:
+                yield from self._claim(admitted.proof)
             frame = self._load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
@@ -374,7 +379,9 @@ class ServerRole:
                         answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
                     else:
                         accept = Accept(record, judged.nonce, events, judged.now)
-                        answer = told(accept, (yield accept))
+                        answer = yield accept
+                        if answer.__class__ is not Fresh:
+                            told(accept, answer)
                     if answer.__class__ is not Fresh:
                         settled = yield from self._repeated(answer, judged)
                     elif status is _WORKING:
@@ -400,7 +407,8 @@ class ServerRole:
         The nonce is claimed last of all, in one step with the slot.
         """
         caller = admitted.caller
-        check_sender(envelope.sender, caller=caller)
+        if caller is not None:
+            check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._manifest.id:
             raise WrongRecipient(f"this is {self._manifest.id}", path="$.recipient")
         at = self._sources.clock.now()
@@ -510,10 +518,12 @@ class ServerRole:
         job = task.record.job
         invoke = Invoke(job.name, job, self._seconds(job), task)
         begun = True
-        self.live[job.task_id] += 1
+        self.live[job.task_id] = self.live.get(job.task_id, 0) + 1
         try:
             try:
-                outcome = told(invoke, (yield invoke))
+                outcome = yield invoke
+                if outcome.__class__ is not Returned:
+                    told(invoke, outcome)
                 while patient and isinstance(outcome, Saturated):
                     begun = False
                     yield from ask(Pause(_TURN_SECONDS))
@@ -534,17 +544,20 @@ class ServerRole:
                 raise
             if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
                 write, settled = ended
-                with suppress(StateUnavailable):  # it is written at leisure
+                try:
                     if told(write, (yield write)):
                         return settled
+                except StateUnavailable:
+                    pass  # it is written at leisure
             return (yield from task.settle(outcome))
         finally:
             self._let_go(job.task_id)
 
     def _let_go(self, task_id: str) -> None:
-        self.live[task_id] -= 1
-        if not self.live[task_id]:
-            del self.live[task_id]
+        held = self.live.pop(task_id) - 1
+        if held:
+            self.live[task_id] = held
+        elif self._wanted:
             self._wanted.pop(task_id, None)
 
     def _want(self, task_id: str, times: float) -> None:
@@ -574,7 +587,7 @@ class ServerRole:
 
     def _told_alone(self, record: TaskRecord, story: Steps[Settled]) -> Steps[None]:
         """Tells a story that nobody waits for: who counts what fails hears of it."""
-        self.live[record.id] += 1
+        self.live[record.id] = self.live.get(record.id, 0) + 1
         try:
             yield from story
         except AsapError as error:
@@ -634,7 +647,7 @@ class ServerRole:
             answer = yield from ask(Accept(record, judged.nonce, (), now))
             if not isinstance(answer, Fresh):
                 return (yield from self._repeated(answer, judged))
-        self.live[task_id] += 1
+        self.live[task_id] = self.live.get(task_id, 0) + 1
         try:
             settled, goes_on = yield from self._answered(judged, job)
         except GeneratorExit:  # nobody is left to be asked

@@ -42,7 +42,7 @@ class _Kept:
         self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
-        self.size = _RECORD_BYTES + record.job.size + _bytes_of(events)
+        self.size = _RECORD_BYTES + record.job.size + (_bytes_of(events) if events else 0)
 
 
 class MemoryState:
@@ -80,13 +80,14 @@ class MemoryState:
                 known = held.job.slot
                 return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
         kept = _Kept(record, events)
-        if self._is_crowded(kept.size) and not self._can_make_room(kept.size, over):
+        is_crowded = self._is_crowded(kept.size)
+        if is_crowded and not self._can_make_room(kept.size, over):
             return Refused("tasks full")
         if nonce is not None and (refused := self._claim(nonce, now)) is not None:
             return refused
         if over is not None:
             self._drop(over)
-        while self._is_crowded(kept.size):
+        while is_crowded and self._is_crowded(kept.size):
             self._drop(next(iter(self._done)))
         self._live[record.job.task_id] = kept
         self._bytes += kept.size

@@ -25,6 +25,7 @@ __all__ = [
     "METHOD",
     "RpcId",
     "answer",
+    "check_batch",
     "check_call",
     "error_member",
     "failed",
@@ -33,7 +34,6 @@ __all__ = [
     "read_member",
     "request",
     "rpc_id",
-    "split",
     "success",
 ]
 
@@ -57,18 +57,15 @@ _MESSAGES = {
 }
 
 
-def split(document: Any, *, most: int) -> list[Any] | None:
-    """The items of a batch, or nothing for a single request; raises `InvalidRequest`, `BatchTooLarge`."""
-    if document.__class__ is not list:
-        return None
-    if not document:
+def check_batch(batch: list[Any], *, most: int) -> None:
+    """Raises `InvalidRequest` for an array without items, and `BatchTooLarge` for one with too many."""
+    if not batch:
         raise InvalidRequest("an empty batch; send at least one request")
-    if len(document) > most:
+    if len(batch) > most:
         raise BatchTooLarge(
-            f"a batch of {len(document)}; at most {most} are allowed",
-            facts={"items": len(document), "most": most},
+            f"a batch of {len(batch)}; at most {most} are allowed",
+            facts={"items": len(batch), "most": most},
         )
-    return document
 
 
 def rpc_id(frame: Any) -> RpcId:

@@ -160,13 +160,12 @@ def test_idempotency_keys_that_are_refused(key):
 
 @pytest.mark.proves("rpc.batch")
 def test_batches():
-    """An array is a batch; an empty one is no request; more than allowed is too large."""
-    assert jsonrpc.split({}, most=2) is None
-    assert jsonrpc.split([1, 2], most=2) == [1, 2]
+    """An empty array is no request, and one with more items than allowed is too large."""
+    jsonrpc.check_batch([1, 2], most=2)
     with pytest.raises(InvalidRequest):
-        jsonrpc.split([], most=2)
+        jsonrpc.check_batch([], most=2)
     with pytest.raises(BatchTooLarge) as caught:
-        jsonrpc.split([1, 2, 3], most=2)
+        jsonrpc.check_batch([1, 2, 3], most=2)
     assert caught.value.facts == {"items": 3, "most": 2}
 
 

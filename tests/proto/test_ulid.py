@@ -6,7 +6,7 @@ import pytest
 
 from asap_proto.errors import InvalidValue
 from asap_proto.model import is_ulid, make_ulid, ulid_time
-from asap_proto.model.ulid import EPOCH
+from asap_proto.model.ulid import EPOCH, chance_text, ulid_of
 from asap_testkit import NOW
 
 LATE = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
@@ -26,6 +26,16 @@ def test_the_time_is_kept_to_the_millisecond(at):
     text = make_ulid(at, 2**79)
     assert is_ulid(text)
     assert ulid_time(text) == at - timedelta(microseconds=at.microsecond % 1000)
+
+
+def test_letters_for_who_makes_many():
+    """A character for each byte, of which the lower five bits count, takes the place of the chance."""
+    letters = chance_text(bytes(range(248, 256)) * 2)
+    assert letters == "RSTVWXYZ" * 2
+    assert chance_text(bytes(range(256))) == "0123456789ABCDEFGHJKMNPQRSTVWXYZ" * 8
+    assert ulid_of(NOW, letters) == make_ulid(NOW, 0)[:10] + letters
+    with pytest.raises(InvalidValue):
+        ulid_of(EPOCH - timedelta(milliseconds=1), letters)
 
 
 def test_ulids_sort_by_age():

@@ -61,7 +61,7 @@ class App:
         self._clock = served.clock
         self._closed: float | None = None
         self._performer = Performer(agent, served)
-        self._perform = self._performer.perform
+        self._perform = self._performer.begin
         self._within = agent._within
         self._load = Load(served.limits)
         #: What callers are waited for with: for their bodies, and that they read their streams.
@@ -178,7 +178,7 @@ class App:
 
     async def _read(self, receive: Receive, admitted: Admitted, share: Share) -> bytes:
         wait = Wait()
-        self._waits.add(wait)
+        wait.waits = functools.partial(self._waits.add, wait)
         try:
             read = await self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
         finally:
@@ -266,12 +266,17 @@ def _head(scope: Scope) -> RequestHead:
 
 async def _read(receive: Receive, admitted: Admitted, share: Share) -> bytes:
     """The body, within bounds as sent and as inflated."""
+    message = await receive()
+    if admitted.is_plain and not message.get("more_body", False):
+        # What comes as it is, in one piece, is counted at a glance.
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and len(body) <= admitted.most_bytes:
+            return share.receive(body)
     raw = BodyGauge(admitted.most_bytes, what="request")
     signed = BodyDigest(admitted.digests)
     plain = inflater(admitted.encoding, BodyGauge(admitted.most_bytes, what="inflated request"))
     chunks = []
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise _Gone
         chunks.append(share.receive(plain.feed(signed.feed(raw.take(message.get("body", b""))))))
@@ -279,6 +284,7 @@ async def _read(receive: Receive, admitted: Admitted, share: Share) -> bytes:
             signed.finish()
             plain.finish()
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        message = await receive()
 
 
 def _last(response: HttpResponse) -> HttpResponse:

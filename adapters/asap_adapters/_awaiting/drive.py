@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, TypeVar
 
 import anyio
@@ -14,7 +15,8 @@ __all__ = ["Perform", "drive", "drive_together"]
 
 R = TypeVar("R")
 
-Perform = Callable[[AnyCommand], Awaitable[Any]]
+#: Gives a command's answer, or a coroutine of it: what need not wait is spared the coroutine.
+Perform = Callable[[AnyCommand], Any]
 
 
 async def drive(steps: Steps[R], perform: Perform) -> R:
@@ -27,7 +29,10 @@ async def drive(steps: Steps[R], perform: Perform) -> R:
         except StopIteration as finish:
             return finish.value  # type: ignore[no-any-return]
         try:
-            answer, tell = await perform(command), steps.send
+            answer = perform(command)
+            if answer.__class__ is CoroutineType:
+                answer = await answer
+            tell = steps.send
         except BaseException as error:  # noqa: BLE001  (the story ends with it)
             answer, tell = error, steps.throw
 

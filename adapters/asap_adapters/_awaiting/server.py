@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, assert_never
 
 import anyio
@@ -138,28 +139,37 @@ class Performer(BasePerformer):
         self._followers: dict[str, set[Follower]] = {}
 
     async def perform(self, command: AnyCommand, caller: Caller | None = None) -> Any:
+        """The answer to a command."""
+        answer = self.begin(command, caller)
+        return await answer if answer.__class__ is CoroutineType else answer
+
+    def begin(self, command: AnyCommand, caller: Caller | None = None) -> Any:
+        """The same for `drive`: the answer where nothing has to be waited for, else a coroutine of it."""
         match command:
             case Invoke():
-                started = self._clock.elapsed()
-                return self._ended(command, await self._invoke(command, caller), started)
+                return self._invoke(command, caller)
             case Observe():
                 return self._observe(command)
             case Write():
-                return await self._write(command)
+                return (
+                    self._write(command)
+                    if self._waits
+                    else self._written(command, self._asked(self._stores.state, command))
+                )
             case Accept() | ReadTask() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
-                return await self._remember(command) if self._waits else self._asked(self._stores.state, command)
+                return self._remember(command) if self._waits else self._asked(self._stores.state, command)
             case Spend():
                 return self._spend(command)
             case Authenticate():
-                return await self._authenticate(command)
+                return self._authenticate(command)
             case Together():
-                return await drive_together(command, functools.partial(self.perform, caller=caller))
+                return drive_together(command, functools.partial(self.begin, caller=caller))
             case Background():
                 return self._background(command, self.group)
             case Interrupt():
                 return self._interrupt(command)
             case Pause():
-                return await anyio.sleep(command.seconds)
+                return anyio.sleep(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
@@ -181,11 +191,13 @@ class Performer(BasePerformer):
             raise self._unavailable(command, error) from error
 
     async def _write(self, command: Write) -> bool:
-        written = await self._remember(command) if self._waits else self._asked(self._stores.state, command)
+        return self._written(command, await self._remember(command))
+
+    def _written(self, command: Write, written: bool) -> bool:
         change = command.change
         if written and change.events and (news := self._news.pop(change.record.id, None)) is not None:
             news.set()
-        return written  # type: ignore[no-any-return]
+        return written
 
     async def _perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
@@ -290,7 +302,7 @@ class Performer(BasePerformer):
 
     async def _alone(self, story: Steps[Any]) -> None:
         try:
-            await drive(story, self.perform)
+            await drive(story, self.begin)
         except Exception:
             log.exception("a task in the background was lost")
         finally:
@@ -330,7 +342,7 @@ class Performer(BasePerformer):
 
     async def _abandon(self, job: Job) -> None:
         try:
-            await drive(self._served.role.abandon(job), self.perform)
+            await drive(self._served.role.abandon(job), self.begin)
         except Exception:
             log.exception("a task without a caller could not be cancelled")
 
@@ -338,7 +350,7 @@ class Performer(BasePerformer):
         """Cares for the store, once a beat, until cancelled."""
         while True:
             try:
-                await drive(self._served.keeper.beat(), self.perform)
+                await drive(self._served.keeper.beat(), self.begin)
             except StateUnavailable:
                 pass  # it was told, and is tried again in a moment
             except Exception:
@@ -351,7 +363,7 @@ class Performer(BasePerformer):
             due = self._clock.elapsed() + SAMPLE_SECONDS
             await anyio.sleep(SAMPLE_SECONDS)
             try:
-                await drive(self._served.keeper.feel(due), self.perform)
+                await drive(self._served.keeper.feel(due), self.begin)
             except Exception:
                 log.exception("how late things are could not be felt; tried again in a moment")
 
@@ -389,6 +401,10 @@ class Performer(BasePerformer):
             self._learn(scheme, url, answer, command)
 
     async def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome:
+        started = self._clock.elapsed()
+        return self._ended(command, await self._outcome(command, caller), started)
+
+    async def _outcome(self, command: Invoke, caller: Caller | None) -> Outcome:
         run = Run(command.task)
         if caller is not None:
             run.waits = functools.partial(self._look_after, caller, command.job)
@@ -423,7 +439,8 @@ class Performer(BasePerformer):
             self._active -= 1
             if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
                 del self._runs[task_id]
-            self._let_writers_look(task_id)
+            if self._followers:
+                self._let_writers_look(task_id)
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:
         """Runs a plain function. When cut off it goes on, so it holds its thread's place until it ends."""

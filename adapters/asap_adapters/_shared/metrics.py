@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from asap_proto.http import HttpResponse
 from asap_proto.roles import Handled
@@ -50,92 +55,139 @@ _REASONS = {
 }
 
 
-class _Registry(CollectorRegistry):
-    """A registry without the ``_created`` series: the library's own way to leave them out is for the whole process."""
-
-    def collect(self) -> Iterator[Metric]:
-        for family in super().collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+_BOUNDS = (*map(str, _BUCKETS), "+Inf")
 
 
-class Metrics:
-    """One agent's counters; nothing is shared within the process."""
+class _Timed:
+    """How often something happened, and how long it took."""
+
+    __slots__ = ("buckets", "seconds")
 
     def __init__(self) -> None:
-        self._registry = _Registry()
-        own = self._registry
-        kind = "payload_type"
-        self._requests = Counter("asap_requests", "Requests received", (kind, "status"), registry=own)
-        self._good = Counter("asap_requests_success", "Requests answered with a result", (kind,), registry=own)
-        self._bad = Counter(
-            "asap_requests_error", "Requests answered with an error", (kind, "error_type"), registry=own
-        )
-        self._seconds = Histogram(
-            "asap_request_duration_seconds",
-            "Time to answer",
-            (kind, "status"),
-            buckets=_BUCKETS,
-            registry=own,
-        )
-        started = time.monotonic()
-        uptime = Gauge("asap_process_uptime_seconds", "Time since the agent was made", registry=own)
-        uptime.set_function(lambda: time.monotonic() - started)
-        runs = Counter("asap_handler_executions", "Handlers that ran", (kind,), registry=own)
-        failures = Counter("asap_handler_errors", "Handlers that failed, or were cut off", (kind,), registry=own)
-        took = Histogram(
-            "asap_handler_duration_seconds", "Time in the handler", (kind, "status"), buckets=_BUCKETS, registry=own
-        )
-        self._handlers = (runs, failures, took)
-        self._saturated = Counter("asap_thread_pool_exhausted", "Requests that found no thread free", registry=own)
-        self._invalid = Counter("asap_validation_errors", "What did not fit its shape", ("reason",), registry=own)
-        self._special = {code: Counter(name, words, registry=own) for code, (name, words) in _SPECIAL.items()}
-        # Looking up a labelled child costs more than counting; there are few, for labels come from us.
-        self._children: dict[tuple[str, str | None], tuple[tuple[Counter, ...], Histogram]] = {}
-        self._runs: dict[tuple[str, bool], tuple[tuple[Counter, ...], Histogram]] = {}
+        self.buckets = [0] * len(_BOUNDS)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+    def count(self) -> int:
+        return sum(self.buckets)
+
+
+class Metrics(Collector):
+    """One agent's counters; nothing is shared within the process.
+
+    Counted is what requests and runs come to; the families that are published are made of that when they are asked
+    for. The library's own counters would lock each of theirs for every request.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._requests: dict[tuple[str, str | None], _Timed] = {}
+        self._runs: dict[tuple[str, bool], _Timed] = {}
+        self._saturated = 0
 
     def count(self, event: Handled) -> None:
         """One request was dealt with."""
-        key = (event.payload_type, event.code)
-        children = self._children.get(key) or self._children.setdefault(key, self._labelled(*key))
-        _add(children, event.seconds)
+        with self._lock:
+            timed = self._requests.get((event.payload_type, event.code))
+            if timed is None:
+                timed = self._requests[event.payload_type, event.code] = _Timed()
+            timed.add(event.seconds)
 
     def count_handler(self, payload_type: str, seconds: float, *, good: bool) -> None:
         """One handler ran to its end, or to ours."""
-        key = (payload_type, good)
-        _add(self._runs.get(key) or self._runs.setdefault(key, self._run(*key)), seconds)
+        with self._lock:
+            timed = self._runs.get((payload_type, good))
+            if timed is None:
+                timed = self._runs[payload_type, good] = _Timed()
+            timed.add(seconds)
 
     def count_saturated(self) -> None:
         """One handler was not run: every thread was taken."""
-        self._saturated.inc()
-
-    def _run(self, payload_type: str, good: bool) -> tuple[tuple[Counter, ...], Histogram]:
-        runs, failures, took = self._handlers
-        status = "success" if good else "error"
-        counters = (runs.labels(payload_type), *(() if good else (failures.labels(payload_type),)))
-        return counters, took.labels(payload_type, status)
-
-    def _labelled(self, payload_type: str, code: str | None) -> tuple[tuple[Counter, ...], Histogram]:
-        status = "success" if code is None else "error"
-        if code is None:
-            outcome = self._good.labels(payload_type)
-        else:
-            outcome = self._bad.labels(payload_type, _ERROR_TYPES.get(code, code))
-        counters = [self._requests.labels(payload_type, status), outcome]
-        if code in self._special:
-            counters.append(self._special[code])
-        if code in _REASONS:
-            counters.append(self._invalid.labels(_REASONS[code]))
-        return tuple(counters), self._seconds.labels(payload_type, status)
+        with self._lock:
+            self._saturated += 1
 
     def response(self) -> HttpResponse:
         """All of it, in the Prometheus text format."""
         body = generate_latest(self._registry)
         return HttpResponse(200, {"content-type": "text/plain; version=0.0.4; charset=utf-8"}, body)
 
+    def collect(self) -> Iterable[Metric]:
+        """The families, as of now."""
+        with self._lock:
+            families = [*self._of_requests(), *self._of_runs()]
+        uptime = time.monotonic() - self._started
+        return [*families, GaugeMetricFamily("asap_process_uptime_seconds", "Time since the agent was made", uptime)]
 
-def _add(children: tuple[tuple[Counter, ...], Histogram], seconds: float) -> None:
-    counters, histogram = children
-    for counter in counters:
-        counter.inc()
-    histogram.observe(seconds)
+    def _of_requests(self) -> Iterator[Metric]:
+        every: Counter[tuple[str, ...]] = Counter()
+        good: Counter[tuple[str, ...]] = Counter()
+        bad: Counter[tuple[str, ...]] = Counter()
+        invalid: Counter[tuple[str, ...]] = Counter()
+        special = dict.fromkeys(_SPECIAL, 0)
+        for (kind, code), timed in self._requests.items():
+            number = timed.count()
+            every[kind, _status(code is None)] += number
+            if code is None:
+                good[kind,] += number
+                continue
+            bad[kind, _ERROR_TYPES.get(code, code)] += number
+            if code in special:
+                special[code] += number
+            if code in _REASONS:
+                invalid[_REASONS[code],] += number
+        yield _counted("asap_requests", "Requests received", ("payload_type", "status"), every)
+        yield _counted("asap_requests_success", "Requests answered with a result", ("payload_type",), good)
+        yield _counted("asap_requests_error", "Requests answered with an error", ("payload_type", "error_type"), bad)
+        timed_by = _by_status((kind, code is None, timed) for (kind, code), timed in self._requests.items())
+        yield _durations("asap_request_duration_seconds", "Time to answer", timed_by)
+        yield _counted("asap_validation_errors", "What did not fit its shape", ("reason",), invalid)
+        for code, (name, words) in _SPECIAL.items():
+            yield CounterMetricFamily(name, words, special[code])
+
+    def _of_runs(self) -> Iterator[Metric]:
+        runs: Counter[tuple[str, ...]] = Counter()
+        failures: Counter[tuple[str, ...]] = Counter()
+        for (kind, good), timed in self._runs.items():
+            runs[kind,] += timed.count()
+            if not good:
+                failures[kind,] += timed.count()
+        by = ("payload_type",)
+        yield _counted("asap_handler_executions", "Handlers that ran", by, runs)
+        yield _counted("asap_handler_errors", "Handlers that failed, or were cut off", by, failures)
+        timed_by = _by_status((kind, good, timed) for (kind, good), timed in self._runs.items())
+        yield _durations("asap_handler_duration_seconds", "Time in the handler", timed_by)
+        yield CounterMetricFamily("asap_thread_pool_exhausted", "Requests that found no thread free", self._saturated)
+
+
+def _status(good: bool) -> str:
+    return "success" if good else "error"
+
+
+def _by_status(found: Iterable[tuple[str, bool, _Timed]]) -> dict[tuple[str, str], _Timed]:
+    """What took how long by payload type and status, whichever the codes were."""
+    summed: dict[tuple[str, str], _Timed] = {}
+    for kind, good, timed in found:
+        total = summed.setdefault((kind, _status(good)), _Timed())
+        total.buckets = [a + b for a, b in zip(total.buckets, timed.buckets, strict=True)]
+        total.seconds += timed.seconds
+    return summed
+
+
+def _counted(name: str, words: str, labels: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(name, words, labels=labels)
+    for values, number in counts.items():
+        family.add_metric(values, number)
+    return family
+
+
+def _durations(name: str, words: str, found: Mapping[tuple[str, str], _Timed]) -> Metric:
+    family = HistogramMetricFamily(name, words, labels=("payload_type", "status"))
+    for values, timed in found.items():
+        family.add_metric(values, list(zip(_BOUNDS, accumulate(timed.buckets), strict=True)), timed.seconds)
+    return family

@@ -66,7 +66,7 @@ class Signature:
 
     def write(self, value: Any) -> Any:
         """What the handler returned, as plain JSON values where it is an attrs instance, but no payload."""
-        if not attrs.has(type(value)) or isinstance(value, Payload):
+        if value.__class__ is dict or not attrs.has(type(value)) or isinstance(value, Payload):
             return value
         return _CONVERTER.unstructure(value)
 

@@ -102,11 +102,10 @@ def _request(document: Any, lenient: bool) -> Iterator[Fault]:
 
 def _batch(document: Any, lenient: bool) -> Iterator[Fault]:
     try:
-        items = jsonrpc.split(document, most=Limits().batch_items)
+        jsonrpc.check_batch(document, most=Limits().batch_items)
     except AsapError as error:
         yield Fault(error.path, error.code, error.message)
-        items = document
-    for index, item in enumerate(items or ()):
+    for index, item in enumerate(document):
         for fault in _request(item, lenient):
             yield fault.under(f"$[{index}]")
 

@@ -71,13 +71,13 @@ class ThreadedApp(awaiting.App):
         self._group: TaskGroup | None = None
         self._perform = self._perform_in_thread
 
-    async def _perform_in_thread(self, command: AnyCommand, caller: object = None) -> Any:
+    def _perform_in_thread(self, command: AnyCommand, caller: object = None) -> Any:
         """Performs what is asked before a body is read, and of it."""
         if isinstance(command, _QUICK):
             return self._plain.perform(command)
         if not isinstance(command, Authenticate):
-            return await self._in_thread(self._threads, self._plain.perform, command)
-        return await self._authenticate(command)
+            return self._in_thread(self._threads, self._plain.perform, command)
+        return self._authenticate(command)
 
     async def _authenticate(self, command: Authenticate) -> Any:
         """Asks who a caller is, for as long as that may take; a thread that takes longer holds its place to its end."""
