@@ -148,42 +148,43 @@ class Admission:
         The order is that of ASAP: order of checks, but a caller is known before anything it wrote is parsed.
         """
         headers: Headers = _JSON
-        address = self._proxies.address_of(head.peer, head.headers) if self._proxies.networks else head.peer
+        said = head.headers
+        address = self._proxies.address_of(head.peer, said) if self._proxies.networks else head.peer
         try:
             self._check_head(head)
             if head.path not in _POSTED:
                 return (yield from self._other(head))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
-            if (said := head.headers.get("content-type", "")) != "application/json" and not is_json(said):
+            if (kind := said.get("content-type", "")) != "application/json" and not is_json(kind):
                 raise UnsupportedMediaType("expected application/json")
-            if offered := head.headers.get("asap-version"):
+            if offered := said.get("asap-version"):
                 headers = _agreed(offered[:256])
-            known = (yield from self._caller(head, bucket_of(address))) if self._challenge else None
-            proof = known if isinstance(known, SignedIdentity) else None
-            # What is kept of a caller is who it is.
-            caller = Identity(proof.urn, proof.scopes) if proof else known
+            caller, proof = None, None
+            if self._challenge:
+                caller, proof = yield from self._caller(head, bucket_of(address))
             quota_key = caller.urn if caller else bucket_of(address)
-            left: tuple[Left, ...] = ()
+            paid: Allowed | RetryAfter | None = None
             if self._quota:
                 paid = yield from self._paid(quota_key, 1)
-                left = paid.left
                 if isinstance(paid, RetryAfter):
-                    headers = {**headers, **_standing(left)}
+                    headers = {**headers, **_standing(paid.left)}
                     raise _limited(paid)
             if self._shedding.share < 1.0:
                 yield from self._shed(quota_key)
-            if left:
-                headers = {**headers, **_standing(left)}
-            encoding = head.headers.get("content-encoding", "").strip().lower() or "identity"
-            if encoding not in self._encodings:
-                raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
+            if paid is not None:
+                headers = {**headers, **_standing(paid.left)}
+            encoding = "identity"
+            if coded := said.get("content-encoding"):
+                encoding = coded.strip().lower() or encoding
+                if encoding not in self._encodings:
+                    raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
             note = f"{error.message} (from {address})" if isinstance(error, Unauthenticated) else ""
             yield from ask(Observe(Handled("other", error.code, 0.0, note)))
             return _as_asked(head, self._refused(head, error, headers))
         if head.path == STREAM_PATH:
-            seen = head.headers.get("last-event-id", "")
+            seen = said.get("last-event-id", "")
             number = int(seen[:18]) if seen.isascii() and seen.isdecimal() else 0
             return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number, proof)
         return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, proof=proof)
@@ -263,14 +264,18 @@ class Admission:
             raise _limited(answer)
         return evolve(admitted, headers={**admitted.headers, **_standing(answer.left)})
 
-    def _caller(self, head: RequestHead, bucket: str) -> Steps[Identity]:
+    def _caller(self, head: RequestHead, bucket: str) -> Steps[tuple[Identity, SignedIdentity | None]]:
+        """Who calls, and where the request is signed, what is left to check of that."""
         # Whoever guesses at tokens spends, by its address, and with nothing left is not even listened to.
         guesses = f"guesses from {bucket}"
         if self._quota:
             yield from self.spend(guesses, 0)
         caller = yield from ask(Authenticate(head, self._sources.clock.now()))
+        if isinstance(caller, SignedIdentity):
+            # What is kept of a caller is who it is.
+            return Identity(caller.urn, caller.scopes), caller
         if caller is not None:
-            return caller
+            return caller, None
         if self._quota:
             yield from self.spend(guesses, 1)
         shown = any(head.headers.get(name) for name in ("authorization", "signature-input"))

@@ -419,19 +419,24 @@ class ServerRole:
         now = at.timestamp()
         nonce = self._nonce(envelope) if envelope.extensions or self._nonces == "require" else None
         claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
-        payload, name = self._handler_of(envelope)
+        payload: Any = envelope.payload
+        if payload.__class__ is TaskRequest and payload.skill_id in self._skills:
+            name: str | None = payload.skill_id
+        else:
+            payload, name = self._handler_of(envelope)
         slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
         return _Judged(envelope, payload, name, at, now, claim, slot, caller, size, admitted.quota_key)
 
     def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
-        """What is handled, and by which handler; none for a built-in answer. Raises `NoHandler` or `SkillNotFound`."""
+        """What is handled that is no request of a skill of ours, and by which handler; none for a built-in answer.
+
+        Raises `NoHandler` or `SkillNotFound`.
+        """
         payload: Any = envelope.payload
         kind = payload.__class__
         if kind is TaskRequest:
-            if payload.skill_id not in self._skills:
-                facts = {"skill_id": payload.skill_id[:64]}
-                raise SkillNotFound("no such skill", path="$.payload.skill_id", facts=facts)
-            return payload, payload.skill_id
+            facts = {"skill_id": payload.skill_id[:64]}
+            raise SkillNotFound("no such skill", path="$.payload.skill_id", facts=facts)
         if isinstance(payload, Value):
             if kind in self._handles:
                 return payload, payload_name(kind)
@@ -736,7 +741,7 @@ class ServerRole:
 
     def _seconds(self, job: Job) -> float:
         """How long the handler may run: as the caller says, where that is less than the limit."""
-        config = job.payload.config if isinstance(job.payload, TaskRequest) else None
+        config = job.payload.config if job.payload.__class__ is TaskRequest else None
         if not config:
             return self._limits.handler_seconds
         for name in ("timeout", "timeout_seconds"):

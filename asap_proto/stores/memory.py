@@ -42,7 +42,9 @@ class _Kept:
         self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
-        self.size = _RECORD_BYTES + record.job.size + (_bytes_of(events) if events else 0)
+        self.size = _RECORD_BYTES + record.job.size
+        for event in events:
+            self.size += _bytes_of(event)
 
 
 class MemoryState:
@@ -54,6 +56,7 @@ class MemoryState:
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._limits = limits
+        self._most, self._most_bytes = limits.tasks, limits.task_bytes
         self._bytes = 0
         #: What of that is held by tasks that are over, and may go.
         self._done_bytes = 0
@@ -101,13 +104,12 @@ class MemoryState:
 
     def write(self, change: Change) -> bool:
         record = change.record
-        task_id = record.job.task_id
-        kept = self._live.get(task_id)
-        if kept is None or kept.record.version != record.version - 1:
+        job = record.job
+        kept = self._live.get(job.task_id)
+        if kept is None or (before := kept.record).version != record.version - 1:
             return False
-        if record.job.slot is None and (slot := kept.record.job.slot) is not None:
+        if job is not before.job and job.slot is None and (slot := before.job.slot) is not None:
             self._slots.pop((slot.caller, slot.key), None)
-        before = kept.record
         kept.record = record
         size = kept.size
         if change.events:
@@ -116,15 +118,16 @@ class MemoryState:
             self._save(kept, change.snapshot)
         if record.reply is not None:
             kept.size += len(record.reply)
-        for answer in record.answers[len(before.answers) :]:
-            kept.size += weight(dump(answer))
+        if record.answers is not before.answers:
+            for answer in record.answers[len(before.answers) :]:
+                kept.size += weight(dump(answer))
         self._bytes += kept.size - size
         if is_final(record.status):
-            self._done[task_id] = self._live.pop(task_id)
+            self._done[job.task_id] = self._live.pop(job.task_id)
             self._done_bytes += kept.size
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
-        while self._bytes > self._limits.task_bytes and self._done:
+        while self._bytes > self._most_bytes and self._done:
             self._drop(next(iter(self._done)))
         return True
 
@@ -198,15 +201,14 @@ class MemoryState:
             del self._senders[key[0]]
 
     def _is_crowded(self, size: int) -> bool:
-        limits = self._limits
-        return len(self._live) + len(self._done) >= limits.tasks or self._bytes + size > limits.task_bytes
+        return self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
 
     def _can_make_room(self, size: int, over: str | None) -> bool:
         """Whether there is room for so much once all that is over has gone, and the task `over` with it."""
         count, held = len(self._live), self._bytes - self._done_bytes
         if over is not None and (kept := self._live.get(over)) is not None:
             count, held = count - 1, held - kept.size
-        return count < self._limits.tasks and held + size <= self._limits.task_bytes
+        return count < self._most and held + size <= self._most_bytes
 
     def _tidy(self, now: float) -> None:
         """Drops what has expired, the oldest first."""
@@ -225,9 +227,10 @@ class MemoryState:
 
     def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:
         kept.events += events
-        kept.size += _bytes_of(events)
+        for event in events:
+            kept.size += _bytes_of(event)
         if (many := len(kept.events) - self._limits.task_events) > 0:
-            kept.size -= _bytes_of(kept.events[:many])
+            kept.size -= sum(_bytes_of(event) for event in kept.events[:many])
             del kept.events[:many]
 
     def _save(self, kept: _Kept, snapshot: StateSnapshot) -> None:
@@ -248,13 +251,9 @@ def _is_held(record: TaskRecord, now: float) -> bool:
     return now < record.lease or not record.owner or record.status is TaskStatus.INPUT_REQUIRED
 
 
-def _bytes_of(events: Sequence[TaskEvent]) -> int:
-    size = 0
-    for event in events:
-        # What says no more than a status is part of what a record takes.
-        if event.data is not None:
-            size += weight(dump_event(event))
-    return size
+def _bytes_of(event: TaskEvent) -> int:
+    # What says no more than a status is part of what a record takes.
+    return 0 if event.data is None else weight(dump_event(event))
 
 
 def _owned(record: TaskRecord, owner: str, until: float) -> TaskRecord:
