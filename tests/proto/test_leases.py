@@ -77,7 +77,7 @@ def beating(live):
     """The first beat of worker `one`, which has these tasks in hand, once it has renewed what it holds: nothing."""
     sources = fixed_sources()
     server = role(worker="one", durable=True)
-    server.live.update(live)
+    server.live.update(dict.fromkeys(live, 1))
     steps = KeeperRole(server, sources, Limits()).beat()
     assert isinstance(asks(steps), Renew)
     return steps

@@ -25,8 +25,9 @@ REQUEST = TaskRequest("c", "echo", {})
 BODY = json.dumps(request_frame()).encode()
 
 
-def head(path="/asap"):
-    return RequestHead("POST", path, {"content-type": "application/json", "signature-input": "x"}, "192.0.2.1")
+def head(path="/asap", coding="identity"):
+    headers = {"content-type": "application/json", "signature-input": "x", "content-encoding": coding}
+    return RequestHead("POST", path, headers, "192.0.2.1")
 
 
 def wire_to(**options):
@@ -51,6 +52,21 @@ def test_who_has_not_signed_leaves_nothing_to_check():
     asks(steps)
     let_in = finish(steps, Identity(ME))
     assert (let_in.caller, let_in.proof, let_in.digests) == (Identity(ME), None, None)
+
+
+@pytest.mark.parametrize(
+    ("caller", "coding", "plain"),
+    [
+        (Identity(ME), "identity", True),
+        (Identity(ME), "gzip", False),
+        (SIGNED, "identity", False),
+    ],
+)
+def test_a_plain_body_is_what_it_says_as_it_comes(caller, coding, plain):
+    """One that is signed has to be compared, and one with a coding has to be inflated."""
+    steps = role(challenges=["Bearer"]).admit(head(coding=coding))
+    asks(steps)
+    assert finish(steps, caller).is_plain == plain
 
 
 def test_all_challenges_are_named_once_each():
