@@ -229,9 +229,10 @@ class Returned:
 
 @plain
 class Raised:
-    """The handler raised this. No peer ever sees its text."""
+    """The handler raised this. A peer sees no more of it than `shown`, what the operator shows to debug."""
 
     error: Exception
+    shown: str = ""
 
 
 @plain

@@ -474,7 +474,7 @@ def _payload(job: Job, outcome: Outcome | AsapError, limits: Limits) -> tuple[ty
     if isinstance(outcome, AsapError):
         raise outcome
     if isinstance(outcome, Raised):
-        raise _told(outcome.error)
+        raise _told(outcome)
     if isinstance(outcome, Cancelled):
         return TaskResponse, encode(TaskResponse(job.task_id, _CANCELLED))
     if isinstance(outcome, Saturated):
@@ -505,11 +505,12 @@ def _is_lost(error: Exception) -> bool:
     return isinstance(error, TakenOver) and "rpc_code" not in error.facts
 
 
-def _told(error: Exception) -> AsapError:
+def _told(raised: Raised) -> AsapError:
     """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again.
 
     Its words are the handler's, so they are told without the secrets that may be in them.
     """
+    error = raised.error
     # What a peer reported to the handler (it has that peer's number) is about another request than ours.
     if isinstance(error, TOLD) and "rpc_code" not in error.facts:
         with suppress(TypeError):  # the facts are the handler's, and may be no JSON
@@ -520,4 +521,4 @@ def _told(error: Exception) -> AsapError:
             )
             jsonrpc.failure(said)
             return said
-    return HandlerFailed("the handler failed")
+    return HandlerFailed("the handler failed", facts={"traceback": raised.shown} if raised.shown else None)

@@ -184,7 +184,7 @@ def test_debug_log_shows_whole_exchanges(serving, careful, runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_debug_shows_all(serving, careful, runtime):
-    """With --debug secrets are in the log, and --debug-log logs as it came; the peer is told no more than ever."""
+    """With --debug secrets are in the log, and the caller is told the trace; --debug-log logs as it came."""
     with serving(careful(runtime), "--debug", "--debug-log") as running:
         failed = post(running.url, "fail")
         log = running.stop().err
@@ -192,9 +192,20 @@ def test_debug_shows_all(serving, careful, runtime):
     assert "postgres://me:hunter2-cause@db" in log
     assert "Bearer hunter2-bearer" in log
     assert '"hunter2-input"' in log
-    assert "hunter2" not in json.dumps(failed)
-    assert failed["error"]["data"]["details"].keys() == {"error_id"}
+    told = failed["error"]["data"]["details"]
+    assert told.keys() == {"error_id", "traceback"}
+    assert told["traceback"].startswith("Traceback (most recent call last):")
+    assert "in fail\n" in told["traceback"]
+    assert "RuntimeError: password=hunter2-raised" in told["traceback"]
+    assert f"[{told['error_id']}]" in log
     assert all(line.isprintable() for line in log.splitlines())
+
+
+def test_debugging_where_others_can_reach_it_is_warned_of(serving, agent_module):
+    """On an address that is not this machine's alone, the log says who is told what."""
+    for host, many in (("0.0.0.0", 1), ("127.0.0.1", 0)):
+        with serving(agent_module("asyncio"), "--host", host, env={"ASAP_DEBUG": "true"}) as running:
+            assert len(lines_with("is told the traces of what fails", running.stop().err)) == many
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

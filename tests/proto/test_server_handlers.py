@@ -35,6 +35,14 @@ def test_a_handler_that_fails(outcome, status, number, code):
     assert b"secret" not in response.body
 
 
+def test_the_trace_of_a_failure_is_told_where_the_operator_shows_it():
+    """Beside the id that finds it in the log, and for what has failed alone: what is told anyway needs no trace."""
+    data = answer_of(run(Raised(ValueError("secret"), "Traceback: secret"))[0])["error"]["data"]
+    assert (data["details"].keys(), data["details"]["traceback"]) == ({"error_id", "traceback"}, "Traceback: secret")
+    data = answer_of(run(Raised(TaskNotFound("no such task"), "Traceback: secret"))[0])["error"]["data"]
+    assert "traceback" not in data.get("details", {})
+
+
 @pytest.mark.proves("handler.told")
 def test_what_a_handler_means_the_peer_to_know_is_told():
     """With its message, its facts and its path; as often as the same error is raised."""

@@ -36,7 +36,6 @@ from asap_proto.roles import (
     Outcome,
     Pause,
     Placed,
-    Raised,
     ReadEvents,
     ReadMetrics,
     ReadSnapshot,
@@ -434,7 +433,7 @@ class Performer(BasePerformer):
                 raise Overloaded("the server is shutting down", facts={"retry_after": 1}) from None
             return Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
-            return Raised(log_raised(command, error))
+            return log_raised(command, error)
         finally:
             self._active -= 1
             if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment

@@ -16,7 +16,7 @@ import orjson
 
 from asap_proto.errors import AsapError, InternalError, Misuse
 from asap_proto.http import HttpResponse, RequestHead
-from asap_proto.roles import TOLD, Failed, Handled, Invoke, Job, error_id
+from asap_proto.roles import TOLD, Failed, Handled, Invoke, Job, Raised, error_id
 from asap_proto.rules.redaction import CUT, HIDDEN, printable, redact, redact_text
 from asap_proto.sources import Sources
 
@@ -131,7 +131,7 @@ log = safe_logger("asap_adapters.server")
 # -- failures --------------------------------------------------------------------------------------------------------
 
 
-def log_raised(command: Invoke, error: Exception | SystemExit) -> Exception:
+def log_raised(command: Invoke, error: Exception | SystemExit) -> Raised:
     """A handler raised: an `AsapError` says all in one line, anything else is a bug and keeps its trace.
 
     Answers what the story is to be told. A handler that means to end the process is not obeyed.
@@ -143,7 +143,16 @@ def log_raised(command: Invoke, error: Exception | SystemExit) -> Exception:
         log.warning("handler %r [%s]: %s: %s (task %s)", name, error_id(id), error.code, error.message, id)
     else:
         log.error("handler %r failed [%s] (task %s)", name, error_id(id), id, exc_info=error)
-    return RuntimeError("the handler called sys.exit") if isinstance(error, SystemExit) else error
+    raised = RuntimeError("the handler called sys.exit") if isinstance(error, SystemExit) else error
+    return Raised(raised, _trace_for_peers(error))
+
+
+def _trace_for_peers(error: BaseException) -> str:
+    """The whole trace where `asap serve` is told ``--debug``, and never elsewhere."""
+    if not Redacting.reveals:
+        return ""
+    # Half a pair of surrogates is no JSON.
+    return "".join(traceback.format_exception(error))[-_TRACE_MOST:].encode("utf-8", "backslashreplace").decode()
 
 
 def log_failed(event: Failed) -> None:
@@ -173,7 +182,10 @@ def log_ours(error: Exception, sources: Sources) -> InternalError:
     """An error of our own: answers what the peer is told, which finds the line that is written."""
     id = new_error_id(sources)
     log.error("a request could not be answered [%s]", id, exc_info=error)
-    return InternalError("an error of the agent's own", facts={"error_id": id})
+    facts = {"error_id": id}
+    if trace := _trace_for_peers(error):
+        facts["traceback"] = trace
+    return InternalError("an error of the agent's own", facts=facts)
 
 
 # -- exchanges -------------------------------------------------------------------------------------------------------

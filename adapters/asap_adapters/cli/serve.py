@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -93,7 +94,7 @@ Debug = Annotated[
         env_var="ASAP_DEBUG",
         negative="",
         show_default=False,
-        help="Log all, with the secrets in it, and show where a module is broken.",
+        help="Log all, with the secrets in it, and tell callers the trace of what failed: for your own machine.",
     ),
 ]
 DebugLog = Annotated[
@@ -166,6 +167,10 @@ def serve(
         debug_log=debug_log,
     )
     set_up_logging(plan)
+    if debug and not ip_address(listener.getsockname()[0]).is_loopback:
+        logging.getLogger("asap_adapters.server").warning(
+            "--debug: whoever reaches %s is told the traces of what fails, secrets and all", url_of(listener)
+        )
     _run(plan, listener, workers, as_json=json)
     return OK
 

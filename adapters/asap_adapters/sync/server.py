@@ -30,7 +30,6 @@ from asap_proto.roles import (
     Outcome,
     Pause,
     Placed,
-    Raised,
     ReadEvents,
     ReadMetrics,
     ReadSnapshot,
@@ -341,7 +340,7 @@ class Performer(BasePerformer):
         except TaskCancelled:
             return Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
-            return Raised(log_raised(command, error))
+            return log_raised(command, error)
         finally:
             with self._lock:
                 self._active -= 1
