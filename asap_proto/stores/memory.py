@@ -6,7 +6,7 @@ there were keys before it. They are not locked: whoever shares one between threa
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve
@@ -18,6 +18,7 @@ from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
 from ..wire.json import dump, weight
 from .codec import dump_event, dump_snapshot, load_snapshot
+from .nonces import Nonces
 from .protocols import Accepted, NonceClaim, Refused
 from .records import Change, TaskEvent, TaskRecord
 
@@ -61,16 +62,13 @@ class MemoryState:
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
-        # All live equally long, so they expire in the order of their insertion.
-        self._nonces: OrderedDict[tuple[str, str], float] = OrderedDict()
-        #: How many of them each sender has.
-        self._senders: Counter[str] = Counter()
+        self._nonces = Nonces(limits)
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
     ) -> Accepted:
         if record is None:
-            return _FRESH if nonce is None else self._claim(nonce, now) or _FRESH
+            return _FRESH if nonce is None else self._nonces.claim(nonce, now=now) or _FRESH
         if now >= self._due:
             self._tidy(now)
         slot, over = record.job.slot, None
@@ -82,7 +80,7 @@ class MemoryState:
         kept = _Kept(record, events)
         if self._is_crowded(kept.size) and not self._can_make_room(kept.size, over):
             return Refused("tasks full")
-        if nonce is not None and (refused := self._claim(nonce, now)) is not None:
+        if nonce is not None and (refused := self._nonces.claim(nonce, now=now)) is not None:
             return refused
         if over is not None:
             self._drop(over)
@@ -165,36 +163,8 @@ class MemoryState:
         gone = [id for id, kept in self._done.items() if now >= kept.record.expires][:most]
         for id in gone:
             self._drop(id)
-        self._forget_nonces(now, most)
+        self._nonces.forget(now=now, most=most)
         return len(gone)
-
-    def _claim(self, claim: NonceClaim, now: float) -> Refused | None:
-        key = (claim.sender, claim.nonce)
-        seen = self._nonces.get(key)
-        if seen is not None:
-            if now < seen:
-                return Refused("repeated")
-            self._forget_nonce(key)  # over, but not forgotten yet
-        # Two for each that comes: the table shrinks as it ages, and no caller pays for the whole of it.
-        self._forget_nonces(now, 2)
-        if len(self._nonces) >= self._limits.nonces or self._senders[claim.sender] >= self._limits.nonces_each:
-            return Refused("nonces full")
-        self._nonces[key] = claim.until
-        self._senders[claim.sender] += 1
-        return None
-
-    def _forget_nonces(self, now: float, most: int) -> None:
-        for _ in range(most):
-            oldest = next(iter(self._nonces), None)
-            if oldest is None or now < self._nonces[oldest]:
-                break
-            self._forget_nonce(oldest)
-
-    def _forget_nonce(self, key: tuple[str, str]) -> None:
-        del self._nonces[key]
-        self._senders[key[0]] -= 1
-        if not self._senders[key[0]]:
-            del self._senders[key[0]]
 
     def _is_crowded(self, size: int) -> bool:
         limits = self._limits
