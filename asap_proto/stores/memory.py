@@ -231,16 +231,25 @@ def _owned(record: TaskRecord, owner: str, until: float) -> TaskRecord:
 
 
 class MemoryQuotas:
-    """Quotas in memory. When full the caller unseen for longest is forgotten: it finds full buckets again."""
+    """Quotas in memory. When full the caller unseen for longest is forgotten: it finds full buckets again.
+
+    Agents and addresses are remembered apart: strangers, of whom one may come from many addresses, make no agent's
+    spent quota be forgotten. Whose buckets are full needs no remembering.
+    """
 
     def __init__(self, quota: Quota, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._quota = quota
         self._most = limits.callers
-        self._buckets: OrderedDict[str, Buckets] = OrderedDict()
+        self._full = quota.full(0.0).levels
+        self._agents: OrderedDict[str, Buckets] = OrderedDict()
+        self._addresses: OrderedDict[str, Buckets] = OrderedDict()
 
     def spend(self, caller: str, cost: int, *, now: float) -> Allowed | RetryAfter:
-        buckets = self._buckets.pop(caller, None) or self._quota.full(now)
-        answer, self._buckets[caller] = self._quota.spend(buckets, now=now, cost=cost)
-        if len(self._buckets) > self._most:
-            del self._buckets[next(iter(self._buckets))]
+        known = self._agents if caller.startswith("urn:") else self._addresses
+        buckets = known.pop(caller, None) or self._quota.full(now)
+        answer, buckets = self._quota.spend(buckets, now=now, cost=cost)
+        if buckets.levels != self._full:
+            known[caller] = buckets
+            if len(known) > self._most:
+                known.popitem(last=False)
         return answer

@@ -377,3 +377,23 @@ def test_the_caller_unseen_for_longest_is_forgotten():
     store.spend("c", 1, now=0.0)
     assert isinstance(store.spend("a", 1, now=0.0), RetryAfter)
     assert isinstance(store.spend("b", 1, now=0.0), Allowed)
+
+
+def test_who_has_spent_nothing_makes_nobody_be_forgotten():
+    """A look at full buckets leaves them full, and so does what is given back; as a caller never seen has them."""
+    store = MemoryQuotas(parse_quota("1/second"), Limits(callers=1))
+    store.spend("a", 1, now=0.0)
+    store.spend("b", 0, now=0.0)
+    store.spend("c", -1, now=0.0)
+    assert isinstance(store.spend("a", 1, now=0.0), RetryAfter)
+    assert isinstance(store.spend("b", 1, now=0.0), Allowed)
+
+
+def test_no_number_of_addresses_makes_an_agent_be_forgotten():
+    """Who has spent its quota could else have it back by guessing at credentials from many addresses."""
+    store = MemoryQuotas(parse_quota("1/day"), Limits(callers=2))
+    store.spend("urn:asap:agent:a", 1, now=0.0)
+    for n in range(9):
+        store.spend(f"guesses from 192.0.2.{n}", 1, now=0.0)
+        store.spend(f"192.0.2.{n}", 1, now=0.0)
+    assert isinstance(store.spend("urn:asap:agent:a", 1, now=0.0), RetryAfter)
