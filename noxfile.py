@@ -21,6 +21,7 @@ REFERENCES = {
     "1.0.0": "==1.0.0",
     "2.x": ">=2,<3",
 }
+AUDITED = ("asap_proto", "adapters", "docs/_ext", "examples", "noxfile.py")
 EXTRAS = {
     "": "import asap_proto",
     "asyncio": "import asap_adapters.asyncio",
@@ -103,6 +104,22 @@ def wheel(session: nox.Session) -> None:
         pip_install(session, python, f"{built}[{extra}]" if extra else str(built))
         session.run(python, "-W", "error", "-I", "-c", code, external=True)
     session.run(str(Path(python).with_name("asap")), "--help", silent=True, external=True)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Look for unsafe code of ours, and for known flaws in what `.[all]` brings; `-- --strict` skips nothing."""
+    session.install("--group=audit")
+    session.run("check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml")
+    # What it found is told when it fails; its warnings about the comments that it heeds are no findings.
+    session.run("bandit", "--quiet", "--configfile=pyproject.toml", "--recursive", *AUDITED, silent=True)
+    folder = Path(session.create_tmp()).resolve()
+    report, left = folder / "report.json", folder / "left.txt"
+    resolve = ("python", "-m", "pip", "install", "--dry-run", "--ignore-installed", "--report", str(report))
+    session.run(*resolve, ".[all]", silent=True)
+    session.run("python", "tests/packaging/advisories.py", str(report), str(left))
+    if reason := left.read_text().strip():
+        (session.error if "--strict" in session.posargs else session.skip)(reason)
 
 
 @nox.session

@@ -133,7 +133,7 @@ class Limits:
     stream_events: int = 100
     #: How often a stream without events says that it is alive.
     stream_beat_seconds: float = 15.0
-    #: Callers whose quota is remembered at once; when full, the one unseen for longest goes first.
+    #: Agents whose quota is remembered at once, and as many addresses; when full, whoever is unseen for longest goes.
     callers: int = 10_000
     #: How long the head of a request may take to come: from its first byte on, and from when the connection is made.
     header_seconds: float = 10.0

@@ -43,7 +43,7 @@ def server(state):
     here = Path(__file__)
     command = [sys.executable, "-m", "asap_adapters.cli", "serve", f"{here.stem}:agent", "--app-dir", str(here.parent)]
     options = ["--state", str(state), "--port", "0", "--log-level", "error", "--json"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE) as process:  # nosec B603  # our own words
         try:
             yield process, json.loads(process.stdout.readline())["url"]
         finally:

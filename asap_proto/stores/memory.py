@@ -6,7 +6,7 @@ there were keys before it. They are not locked: whoever shares one between threa
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve
@@ -18,6 +18,7 @@ from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
 from ..wire.json import dump, weight
 from .codec import dump_event, dump_snapshot, load_snapshot
+from .nonces import Nonces
 from .protocols import Accepted, NonceClaim, Refused
 from .records import Change, TaskEvent, TaskRecord
 
@@ -64,16 +65,13 @@ class MemoryState:
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
-        # All live equally long, so they expire in the order of their insertion.
-        self._nonces: OrderedDict[tuple[str, str], float] = OrderedDict()
-        #: How many of them each sender has.
-        self._senders: Counter[str] = Counter()
+        self._nonces = Nonces(limits)
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
     ) -> Accepted:
         if record is None:
-            return _FRESH if nonce is None else self._claim(nonce, now) or _FRESH
+            return _FRESH if nonce is None else self._nonces.claim(nonce, now=now) or _FRESH
         if now >= self._due:
             self._tidy(now)
         slot, over = record.job.slot, None
@@ -86,7 +84,7 @@ class MemoryState:
         is_crowded = self._is_crowded(kept.size)
         if is_crowded and not self._can_make_room(kept.size, over):
             return Refused("tasks full")
-        if nonce is not None and (refused := self._claim(nonce, now)) is not None:
+        if nonce is not None and (refused := self._nonces.claim(nonce, now=now)) is not None:
             return refused
         if over is not None:
             self._drop(over)
@@ -169,36 +167,8 @@ class MemoryState:
         gone = [id for id, kept in self._done.items() if now >= kept.record.expires][:most]
         for id in gone:
             self._drop(id)
-        self._forget_nonces(now, most)
+        self._nonces.forget(now=now, most=most)
         return len(gone)
-
-    def _claim(self, claim: NonceClaim, now: float) -> Refused | None:
-        key = (claim.sender, claim.nonce)
-        seen = self._nonces.get(key)
-        if seen is not None:
-            if now < seen:
-                return Refused("repeated")
-            self._forget_nonce(key)  # over, but not forgotten yet
-        # Two for each that comes: the table shrinks as it ages, and no caller pays for the whole of it.
-        self._forget_nonces(now, 2)
-        if len(self._nonces) >= self._limits.nonces or self._senders[claim.sender] >= self._limits.nonces_each:
-            return Refused("nonces full")
-        self._nonces[key] = claim.until
-        self._senders[claim.sender] += 1
-        return None
-
-    def _forget_nonces(self, now: float, most: int) -> None:
-        for _ in range(most):
-            oldest = next(iter(self._nonces), None)
-            if oldest is None or now < self._nonces[oldest]:
-                break
-            self._forget_nonce(oldest)
-
-    def _forget_nonce(self, key: tuple[str, str]) -> None:
-        del self._nonces[key]
-        self._senders[key[0]] -= 1
-        if not self._senders[key[0]]:
-            del self._senders[key[0]]
 
     def _is_crowded(self, size: int) -> bool:
         return self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
@@ -261,16 +231,25 @@ def _owned(record: TaskRecord, owner: str, until: float) -> TaskRecord:
 
 
 class MemoryQuotas:
-    """Quotas in memory. When full the caller unseen for longest is forgotten: it finds full buckets again."""
+    """Quotas in memory. When full the caller unseen for longest is forgotten: it finds full buckets again.
+
+    Agents and addresses are remembered apart: strangers, of whom one may come from many addresses, make no agent's
+    spent quota be forgotten. Whose buckets are full needs no remembering.
+    """
 
     def __init__(self, quota: Quota, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._quota = quota
         self._most = limits.callers
-        self._buckets: OrderedDict[str, Buckets] = OrderedDict()
+        self._full = quota.full(0.0).levels
+        self._agents: OrderedDict[str, Buckets] = OrderedDict()
+        self._addresses: OrderedDict[str, Buckets] = OrderedDict()
 
     def spend(self, caller: str, cost: int, *, now: float) -> Allowed | RetryAfter:
-        buckets = self._buckets.pop(caller, None) or self._quota.full(now)
-        answer, self._buckets[caller] = self._quota.spend(buckets, now=now, cost=cost)
-        if len(self._buckets) > self._most:
-            del self._buckets[next(iter(self._buckets))]
+        known = self._agents if caller.startswith("urn:") else self._addresses
+        buckets = known.pop(caller, None) or self._quota.full(now)
+        answer, buckets = self._quota.spend(buckets, now=now, cost=cost)
+        if buckets.levels != self._full:
+            known[caller] = buckets
+            if len(known) > self._most:
+                known.popitem(last=False)
         return answer

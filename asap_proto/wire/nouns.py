@@ -278,7 +278,7 @@ _STRICT = _Made(decoder)
 
 def _compiled(lines: list[str], names: dict[str, Any], cls: type[Value], function: str) -> Callable[..., Any]:
     # The source is made of our own field names alone; nothing of a peer's goes into it.
-    exec(compile("\n".join(lines), f"<{function} {cls.__name__}>", "exec"), names)
+    exec(compile("\n".join(lines), f"<{function} {cls.__name__}>", "exec"), names)  # nosec B102
     return cast(Callable[..., Any], names[function])
 
 

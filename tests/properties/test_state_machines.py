@@ -1,5 +1,6 @@
 """Walkers over the tables: whatever happens in whatever order, what must hold holds."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -180,8 +181,7 @@ class TasksMachine(Timed):
             assert seen
         elif answer.why == "nonces full":
             assert not seen
-            # Few are forgotten at each claim: some that are over may still stand there.
-            assert len(self.store._nonces) == self.LIMITS.nonces
+            assert sum(self.now < until for until in self.nonces.values()) == self.LIMITS.nonces
         else:
             assert answer.why == "tasks full"
             left = [kept for id, kept in self.store._live.items() if held or not known or id != known.id]
@@ -302,6 +302,49 @@ class TasksMachine(Timed):
         assert {(slot.caller, slot.key) for slot in slots} == set(store._slots)
 
 
+class NoncesMachine(Timed):
+    """A nonce is refused while it lives, or while there is no room, and otherwise never; what is over is found.
+
+    Those that are over are looked for little by little, and that must not show.
+    """
+
+    LIMITS = Limits(nonces=7, nonces_each=4, nonce_seconds=60.0)
+
+    def __init__(self):
+        super().__init__()
+        self.store = MemoryState(self.LIMITS)
+        self.until = {}
+
+    def live(self, sender=None):
+        return [key for key, until in self.until.items() if self.now < until and sender in (None, key[0])]
+
+    @rule(sender=st.sampled_from("ab"), nonces=st.lists(st.sampled_from("abcdefghijkl"), min_size=1, unique=True))
+    def claim(self, sender, nonces):
+        until = self.now + self.LIMITS.nonce_seconds
+        for nonce in nonces:
+            answer = self.store.accept(None, NonceClaim(sender, nonce, until), (), now=self.now)
+            if (sender, nonce) in self.live():
+                assert answer == Refused("repeated")
+            elif len(self.live()) == self.LIMITS.nonces or len(self.live(sender)) == self.LIMITS.nonces_each:
+                assert answer == Refused("nonces full")
+            else:
+                assert answer == Fresh()
+                self.until[sender, nonce] = until
+
+    @rule()
+    def forget(self):
+        self.store.forget(now=self.now)
+        assert len(self.store._nonces) == len(self.live())
+        assert sorted(key for key, _ in self.store._nonces._order) == sorted(self.live())
+        assert {key: n for table in self.store._nonces._senders for key, n in table.items()} == Counter(
+            sender for sender, _ in self.live()
+        )
+
+    @invariant()
+    def bounded(self):
+        assert len(self.live()) <= len(self.store._nonces) <= self.LIMITS.nonces
+
+
 class QuotasMachine(Timed):
     """In no stretch of time does a caller get more than its buckets held and what flowed in."""
 
@@ -332,10 +375,11 @@ class QuotasMachine(Timed):
 TestLifecycle = LifecycleMachine.TestCase
 TestBreaker = BreakerMachine.TestCase
 TestTasks = TasksMachine.TestCase
+TestNonces = NoncesMachine.TestCase
 TestQuotas = QuotasMachine.TestCase
 
 
-@pytest.mark.parametrize("machine", [LifecycleMachine, BreakerMachine, TasksMachine, QuotasMachine])
+@pytest.mark.parametrize("machine", [LifecycleMachine, BreakerMachine, TasksMachine, NoncesMachine, QuotasMachine])
 def test_each_machine_says_what_must_hold(machine):
     """A walker without a docstring proves nobody knows what."""
     assert machine.__doc__

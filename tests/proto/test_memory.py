@@ -39,75 +39,6 @@ def ids(store):
     return [record.id for record in store.tasks()]
 
 
-# -- nonces ----------------------------------------------------------------------------------------------------------
-
-
-def claim(store, nonce="n", sender="a", now=T):
-    return store.accept(None, nonce_of(nonce, sender, now + 600), (), now=now)
-
-
-def test_a_nonce_is_claimed_once():
-    """By its sender; another's same nonce is another. What asks for nothing is let through."""
-    store = MemoryState()
-    assert [claim(store), claim(store), claim(store, sender="b")] == [Fresh(), Refused("repeated"), Fresh()]
-    assert store.accept(None, None, (), now=T) == Fresh()
-
-
-def test_a_nonce_is_forgotten_at_its_time():
-    """Until then it is remembered."""
-    store = MemoryState()
-    claim(store)
-    assert claim(store, now=T + 599.9) == Refused("repeated")
-    assert claim(store, now=T + 600.0) == Fresh()
-
-
-def test_a_full_store_refuses_nonces_rather_than_forget_them():
-    """To forget a nonce early would let its envelope in again; the oldest go when they are over."""
-    store = MemoryState(Limits(nonces=2))
-    assert [claim(store, nonce) for nonce in "xyz"] == [Fresh(), Fresh(), Refused("nonces full")]
-    assert claim(store, "x") == Refused("repeated")
-    assert claim(store, "z", now=T + 600.0) == Fresh()
-
-
-def test_one_sender_locks_nobody_else_out():
-    """Who has as many nonces as one may have waits for its own; whoever else has room goes on."""
-    store = MemoryState(Limits(nonces=4, nonces_each=2))
-    assert [claim(store, nonce) for nonce in "xyz"] == [Fresh(), Fresh(), Refused("nonces full")]
-    assert [claim(store, nonce, "b", T + 1.0) for nonce in "xy"] == [Fresh()] * 2
-    assert [claim(store, nonce, now=T + 600.0) for nonce in "zyx"] == [Fresh(), Fresh(), Refused("nonces full")]
-    assert claim(store, "z", "b", T + 600.0) == Refused("nonces full")
-
-
-def test_an_answer_takes_room():
-    """What a task is told is kept with it."""
-    store = MemoryState(Limits(task_bytes=3 * RECORD))
-    finished(store, "task_1")
-    record = running(store, "task_2")
-    assert store.write(changed(record, answers=({"a": "x" * 800},)))
-    assert ids(store) == ["task_1", "task_2"]
-    more = changed(record, answers=({"a": "x" * 800},)).record
-    assert store.write(changed(more, answers=(*more.answers, {"a": [0] * 12})))
-    assert ids(store) == ["task_2"]
-
-
-def test_an_expired_nonce_that_still_stands_there_is_claimed_anew():
-    """Two are forgotten at each claim; one left over from before does not count."""
-    store = MemoryState(Limits(nonces=5))
-    for nonce in "uvwxy":
-        claim(store, nonce)
-    assert claim(store, "y", now=T + 600.0) == Fresh()
-    assert claim(store, "y", now=T + 700.0) == Refused("repeated")
-
-
-def test_forget_makes_room_for_nonces_too():
-    """As many as it is told, where a claim alone would forget two."""
-    store = MemoryState(Limits(nonces=4))
-    for nonce in "uvwx":
-        claim(store, nonce)
-    store.forget(now=T + 600.0, most=4)
-    assert [claim(store, nonce, now=T + 600.0) for nonce in "abcd"] == [Fresh()] * 4
-
-
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 
@@ -177,12 +108,14 @@ def test_nothing_goes_for_a_request_that_is_refused(how):
     finished(store, "task_2")
     running(store, "task_3")
     if how != "tasks full":
-        claim(store, "used")
+        store.accept(None, nonce_of("used", "a"), (), now=T)
     size = 2 * RECORD + 1 if how == "tasks full" else 0
     nonce = nonce_of("used" if how == "repeated" else "new", "a")
     assert accept(store, record_of(job_of("task_4", size=size)), nonce) == Refused(how)
     assert ids(store) == ["task_1", "task_2", "task_3"]
-    assert claim(store, "new") == (Fresh() if how == "tasks full" else Refused("nonces full"))
+    assert store.accept(None, nonce_of("new", "a"), (), now=T) == (
+        Fresh() if how == "tasks full" else Refused("nonces full")
+    )
 
 
 # -- room ------------------------------------------------------------------------------------------------------------
@@ -261,6 +194,18 @@ def test_a_task_takes_as_much_room_as_what_is_kept_of_it(room, answer):
         assert store.write(change)
         record = change.record
     assert accept(store, record_of(job_of("task_2", None))) == answer
+
+
+def test_an_answer_takes_room():
+    """What a task is told is kept with it."""
+    store = MemoryState(Limits(task_bytes=3 * RECORD))
+    finished(store, "task_1")
+    record = running(store, "task_2")
+    assert store.write(changed(record, answers=({"a": "x" * 800},)))
+    assert ids(store) == ["task_1", "task_2"]
+    more = changed(record, answers=({"a": "x" * 800},)).record
+    assert store.write(changed(more, answers=(*more.answers, {"a": [0] * 12})))
+    assert ids(store) == ["task_2"]
 
 
 # -- reading and writing ---------------------------------------------------------------------------------------------
@@ -432,3 +377,23 @@ def test_the_caller_unseen_for_longest_is_forgotten():
     store.spend("c", 1, now=0.0)
     assert isinstance(store.spend("a", 1, now=0.0), RetryAfter)
     assert isinstance(store.spend("b", 1, now=0.0), Allowed)
+
+
+def test_who_has_spent_nothing_makes_nobody_be_forgotten():
+    """A look at full buckets leaves them full, and so does what is given back; as a caller never seen has them."""
+    store = MemoryQuotas(parse_quota("1/second"), Limits(callers=1))
+    store.spend("a", 1, now=0.0)
+    store.spend("b", 0, now=0.0)
+    store.spend("c", -1, now=0.0)
+    assert isinstance(store.spend("a", 1, now=0.0), RetryAfter)
+    assert isinstance(store.spend("b", 1, now=0.0), Allowed)
+
+
+def test_no_number_of_addresses_makes_an_agent_be_forgotten():
+    """Who has spent its quota could else have it back by guessing at credentials from many addresses."""
+    store = MemoryQuotas(parse_quota("1/day"), Limits(callers=2))
+    store.spend("urn:asap:agent:a", 1, now=0.0)
+    for n in range(9):
+        store.spend(f"guesses from 192.0.2.{n}", 1, now=0.0)
+        store.spend(f"192.0.2.{n}", 1, now=0.0)
+    assert isinstance(store.spend("urn:asap:agent:a", 1, now=0.0), RetryAfter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -108,11 +109,10 @@ async def _awaited(answer: Awaitable[Any]) -> Identity | None:
 def secrets_of(head: RequestHead) -> tuple[str, ...]:
     """What the request says that no log may: its secret as it came, and the password in it."""
     secret = head.headers.get("authorization", "").strip().partition(" ")[2].strip()
-    try:
-        password = base64.b64decode(secret, validate=True).decode().partition(":")[2]
-    except ValueError:
-        password = ""
-    return tuple(text for text in (secret, password) if text)
+    texts = [secret]
+    with suppress(ValueError):
+        texts.append(base64.b64decode(secret, validate=True).decode().partition(":")[2])
+    return tuple(text for text in texts if text)
 
 
 def keys_request(url: str) -> tuple[str, HttpRequest]:

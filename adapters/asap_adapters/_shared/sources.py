@@ -45,7 +45,7 @@ class _SystemTokens:
         return secrets.token_urlsafe(16)
 
     def jitter(self) -> float:
-        return random.random()
+        return random.random()  # nosec B311  # spreads retries, hides nothing
 
 
 #: The machine's clock and chance.

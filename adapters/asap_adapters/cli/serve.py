@@ -33,7 +33,7 @@ from .workers import supervise
 __all__ = ["serve"]
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
-_EVERYWHERE = ("0.0.0.0", "::")
+_EVERYWHERE = ("0.0.0.0", "::")  # nosec B104  # to know them when told, not to bind to them
 _SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "uvicorn"}
 
 Port = Annotated[

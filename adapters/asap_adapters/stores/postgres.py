@@ -214,7 +214,7 @@ class PostgresState:
                 if left == 1:
                     raise
                 if isinstance(error, (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)):
-                    time.sleep(uniform(0.0, 0.05))
+                    time.sleep(uniform(0.0, 0.05))  # nosec B311  # hides nothing
                 else:
                     self._pool.check()  # if one connection is lost, so are most
         raise AssertionError("unreachable")

@@ -107,7 +107,7 @@ class Tables:
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
         row = self._run(
-            f"SELECT {_COLUMNS} FROM asap_task WHERE agent = %s AND id = %s AND expires > %s",
+            f"SELECT {_COLUMNS} FROM asap_task WHERE agent = %s AND id = %s AND expires > %s",  # nosec B608  # names of ours
             self._agent,
             _text(task_id),
             now,
@@ -117,7 +117,7 @@ class Tables:
     def write(self, change: Change) -> bool:
         record = change.record
         done = self._run(
-            "UPDATE asap_task SET mark = %s, version = %s, status = %s, owner = %s, "
+            "UPDATE asap_task SET mark = %s, version = %s, status = %s, owner = %s, "  # nosec B608  # names of ours
             "lease = CASE WHEN %s AND owner = %s THEN greatest(lease, %s) ELSE %s END, updated = %s, expires = %s, "
             "state = %s, reply = %s, key = CASE WHEN %s THEN key END "
             f"WHERE agent = %s AND id = %s AND version = %s AND NOT ({_DONE})",
@@ -170,7 +170,7 @@ class Tables:
 
     def renew(self, owner: str, *, until: float) -> dict[str, int]:
         rows = self._run(
-            f"UPDATE asap_task SET lease = %s WHERE agent = %s AND owner = %s AND {_LIVE} RETURNING id, version",
+            f"UPDATE asap_task SET lease = %s WHERE agent = %s AND owner = %s AND {_LIVE} RETURNING id, version",  # nosec B608  # names of ours
             until,
             self._agent,
             owner,
@@ -181,14 +181,14 @@ class Tables:
         taken = []
         if self._again:
             taken = self._run(
-                f"SELECT id, {_COLUMNS} FROM asap_task WHERE agent = %s AND owner = %s AND mark = %s AND {_LIVE}",
+                f"SELECT id, {_COLUMNS} FROM asap_task WHERE agent = %s AND owner = %s AND mark = %s AND {_LIVE}",  # nosec B608  # names of ours
                 self._agent,
                 owner,
                 self._mark,
             ).fetchall()
         if not taken:
             taken = self._run(
-                f"WITH over AS MATERIALIZED (SELECT id FROM asap_task WHERE agent = %s AND {_LIVE} AND lease <= %s "
+                f"WITH over AS MATERIALIZED (SELECT id FROM asap_task WHERE agent = %s AND {_LIVE} AND lease <= %s "  # nosec B608  # names of ours
                 "ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) "
                 "UPDATE asap_task AS task SET mark = %s, owner = %s, lease = %s, version = version + 1 FROM over "
                 f"WHERE task.agent = %s AND task.id = over.id RETURNING task.id, {_COLUMNS}",
@@ -204,7 +204,7 @@ class Tables:
 
     def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
         rows = self._run(
-            f"SELECT {_COLUMNS} FROM asap_task WHERE agent = %s AND id > %s AND status = coalesce(%s, status) "
+            f"SELECT {_COLUMNS} FROM asap_task WHERE agent = %s AND id > %s AND status = coalesce(%s, status) "  # nosec B608  # names of ours
             "ORDER BY id LIMIT %s",
             self._agent,
             _text(after),
@@ -215,7 +215,7 @@ class Tables:
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         over = self._run(
-            f"SELECT id FROM asap_task WHERE agent = %s AND {_DONE} AND expires <= %s ORDER BY expires LIMIT %s "
+            f"SELECT id FROM asap_task WHERE agent = %s AND {_DONE} AND expires <= %s ORDER BY expires LIMIT %s "  # nosec B608  # names of ours
             "FOR UPDATE SKIP LOCKED",
             self._agent,
             now,
@@ -266,7 +266,7 @@ class Tables:
         slot = record.job.slot
         return bool(
             self._run(
-                f"INSERT INTO asap_task (agent, id, caller, key, digest, born, mark, {_COLUMNS}) VALUES "
+                f"INSERT INTO asap_task (agent, id, caller, key, digest, born, mark, {_COLUMNS}) VALUES "  # nosec B608  # names of ours
                 "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 self._agent,
                 record.id,
@@ -320,7 +320,7 @@ class Tables:
         """How many nonces live, up to that many: a sender's, or all."""
         whose, given = ("", ()) if sender is None else ("AND sender = %s", (sender.encode(),))
         found = self._run(
-            f"SELECT count(*) FROM (SELECT FROM asap_nonce WHERE agent = %s {whose} AND until > %s LIMIT %s) AS live",
+            f"SELECT count(*) FROM (SELECT FROM asap_nonce WHERE agent = %s {whose} AND until > %s LIMIT %s) AS live",  # nosec B608  # names of ours
             self._agent,
             *given,
             now,

@@ -230,7 +230,8 @@ class _Tables:
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
         row = self._run(
-            f"SELECT {_COLUMNS} FROM task WHERE agent = ? AND id = ? AND expires > ?", (self._agent, task_id, now)
+            f"SELECT {_COLUMNS} FROM task WHERE agent = ? AND id = ? AND expires > ?",  # nosec B608  # names of ours
+            (self._agent, task_id, now),
         ).fetchone()
         return _record(row) if row else None
 
@@ -278,7 +279,7 @@ class _Tables:
         if which is not None:
             where, given = f"AND {'version' if isinstance(which, int) else 'id'} = ?", (which,)  # type: ignore[assignment]
         row = self._run(
-            f"SELECT body FROM snapshot WHERE agent = ? AND task = ? {where} ORDER BY version DESC LIMIT 1",
+            f"SELECT body FROM snapshot WHERE agent = ? AND task = ? {where} ORDER BY version DESC LIMIT 1",  # nosec B608  # names of ours
             (self._agent, task_id, *given),
         ).fetchone()
         return load_snapshot(task_id, row[0]) if row else None
@@ -293,7 +294,7 @@ class _Tables:
 
     def take_over(self, owner: str, *, now: float, until: float, most: int) -> tuple[TaskRecord, ...]:
         rows = self._run(
-            "UPDATE task SET owner = ?, lease = ?, version = version + 1 WHERE agent = ? AND id IN "
+            "UPDATE task SET owner = ?, lease = ?, version = version + 1 WHERE agent = ? AND id IN "  # nosec B608  # names of ours
             "(SELECT id FROM task WHERE agent = ? AND status IN ('submitted', 'working') AND lease <= ? "
             f"ORDER BY id LIMIT ?) RETURNING id, {_COLUMNS}",
             (owner, until, self._agent, self._agent, now, most),
@@ -302,7 +303,7 @@ class _Tables:
 
     def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
         rows = self._run(
-            f"SELECT {_COLUMNS} FROM task WHERE agent = ? AND id > ? AND (? IS NULL OR status = ?) ORDER BY id LIMIT ?",
+            f"SELECT {_COLUMNS} FROM task WHERE agent = ? AND id > ? AND (? IS NULL OR status = ?) ORDER BY id LIMIT ?",  # nosec B608  # names of ours
             (self._agent, after, status, status, most),
         )
         return tuple(_record(row) for row in rows)
@@ -325,7 +326,7 @@ class _Tables:
     def _insert(self, record: TaskRecord) -> None:
         slot = record.job.slot
         self._run(
-            f"INSERT INTO task (agent, id, caller, key, digest, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT INTO task (agent, id, caller, key, digest, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # nosec B608  # names of ours
             (
                 self._agent,
                 record.id,
@@ -358,7 +359,7 @@ class _Tables:
         """How many nonces live, up to that many: a sender's, or all."""
         whose, given = ("", ()) if sender is None else ("AND sender = ?", (sender,))
         (live,) = self._run(
-            f"SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? {whose} AND until > ? LIMIT ?)",
+            f"SELECT count(*) FROM (SELECT 1 FROM nonce WHERE agent = ? {whose} AND until > ? LIMIT ?)",  # nosec B608  # names of ours
             (self._agent, *given, now, most),
         ).fetchone()
         return int(live)
@@ -385,7 +386,7 @@ class _Tables:
 
     def _drop(self, task_id: str) -> None:
         for table in ("event", "snapshot"):
-            self._run(f"DELETE FROM {table} WHERE agent = ? AND task = ?", (self._agent, task_id))
+            self._run(f"DELETE FROM {table} WHERE agent = ? AND task = ?", (self._agent, task_id))  # nosec B608  # names of ours
         self._run("DELETE FROM task WHERE agent = ? AND id = ?", (self._agent, task_id))
 
 
