@@ -47,7 +47,6 @@ class PinnedKey:
     """
 
     key: str
-    _public: Ed25519PublicKey = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         raw = _bytes(self.key, _KEY_BYTES)
@@ -55,7 +54,6 @@ class PinnedKey:
             raise InvalidValue(f"a pinned key is Base64 of {_KEY_BYTES} bytes")
         if raw[:-1] + bytes([raw[-1] & 0x7F]) in _WEAK:
             raise InvalidValue("this key is weak: anybody can sign for it")
-        object.__setattr__(self, "_public", Ed25519PublicKey.from_public_bytes(raw))
 
     def __call__(self, published: Published) -> None:
         """Raises `UnverifiedManifest` unless the manifest is signed with this key."""
@@ -65,7 +63,8 @@ class PinnedKey:
         try:
             if signature is None:
                 raise InvalidSignature
-            self._public.verify(signature, _canonical(published.signed))
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.key))
+            public.verify(signature, _canonical(published.signed))
         except (InvalidSignature, rfc8785.CanonicalizationError):
             raise UnverifiedManifest("the manifest is not signed with the key that is pinned") from None
 
