@@ -27,9 +27,10 @@ from ..errors import (
     PeerUnreachable,
     RateLimited,
     Redirected,
+    UnverifiedManifest,
 )
 from ..http import Headers, HttpRequest, HttpResponse, TransportFailure
-from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
+from ..limits import KEY_LENGTH, MANIFEST_TTL, SIGNED_BYTES, SUPPORTED_VERSIONS, Limits
 from ..model import (
     ArtifactNotify,
     Envelope,
@@ -326,6 +327,8 @@ class ClientRole:
         """The manifest, if it is what was asked for."""
         published = open_manifest(self._document(response))
         if self._check_manifest is not None:
+            if len(response.body) > SIGNED_BYTES:
+                raise UnverifiedManifest(f"a manifest of more than {SIGNED_BYTES} bytes is not verified")
             try:
                 refuse_any_duplicate(response.body)
             except MalformedJson as error:

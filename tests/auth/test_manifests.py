@@ -14,10 +14,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asap_adapters.asyncio import Agent
 from asap_adapters.auth.manifests import PinnedKey, SigningKey
 from asap_proto.errors import InvalidValue, Misuse, UnverifiedManifest
+from asap_proto.limits import SIGNED_BYTES
 from asap_proto.wire.json import load
 from asap_proto.wire.manifests import Published, dump_manifest, open_manifest, read_manifest
 from asap_testkit import PEER
@@ -166,6 +169,46 @@ def test_an_agent_signs_what_it_publishes():
 
 def unsigned(it):
     return read_manifest({**it.document, "signature": None})
+
+
+def test_an_agent_signs_only_what_others_verify():
+    """What is too large for them is told when it is served; without a signature it is served."""
+    for room, fits in ((SIGNED_BYTES - 4096, True), (SIGNED_BYTES, False)):
+        for key in (KEY, None):
+            agent = Agent(PEER, description="x" * room, **({"manifest_key": key} if key else {}))
+            if fits or key is None:
+                assert agent.app() is not None
+            else:
+                with pytest.raises(Misuse, match="shorten schemas"):
+                    agent.app()
+
+
+#: What canonical JSON can say: doubles, and integers that are doubles too.
+VALUES_SIGNED = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**53, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES_SIGNED, max_size=6), st.booleans(), st.sampled_from([None, 1]), st.randoms())
+def test_a_signature_is_of_the_value_and_not_of_its_text(document, ascii_only, indent, chance):
+    """However a gateway writes it down: keys in another order, characters escaped or not, blanks between."""
+    signature = KEY.sign(document)
+    text = json.dumps(shuffled(document, chance), ensure_ascii=ascii_only, indent=indent).encode()
+    assert is_believed(Published({}, load(text, depth=99), signature))
+
+
+def shuffled(value, chance):
+    if isinstance(value, dict):
+        keys = list(value)
+        chance.shuffle(keys)
+        return {key: shuffled(value[key], chance) for key in keys}
+    return [shuffled(one, chance) for one in value] if isinstance(value, list) else value
 
 
 @pytest.mark.proves("client.pinned")

@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from asap_proto.errors import Misuse, UnsupportedScheme
-from asap_proto.limits import Limits
+from asap_proto.limits import SIGNED_BYTES, Limits
 from asap_proto.model import (
     AUTH_SCHEMES,
     AuthScheme,
@@ -242,12 +242,20 @@ class BaseAgent:
         return attrs.evolve(manifest, signature=own.manifest_key.sign(signable(encode(manifest))))
 
     def enclosed(self, manifest: Manifest) -> bytes | None:
-        """The manifest signed in the form that newer peers of the reference verify, if the agent signs."""
+        """The manifest signed in the form that newer peers of the reference verify, if the agent signs.
+
+        Raises `Misuse` for one that is too large to be verified.
+        """
         key = self.settings.manifest_key
         if key is None:
             return None
         document = enclosable(manifest)
-        return dump_enclosed(document, key.sign(document), key.public)
+        text = dump_enclosed(document, key.sign(document), key.public)
+        if len(text) > SIGNED_BYTES:
+            raise Misuse(
+                f"a manifest that is signed has at most {SIGNED_BYTES} bytes, not {len(text)}: shorten schemas"
+            )
+        return text
 
     def reconfigure(self, **changes: Any) -> None:
         """Changes settings before the agent is served: for a command line that has its own."""
