@@ -29,7 +29,7 @@ EXTRAS = {
     "sync": "import asap_adapters.sync",
     "redis": "import asap_adapters.stores.redis, asap_adapters.stores.portal",
     "postgres": "import asap_adapters.stores.postgres",
-    "auth": "import asap_adapters.auth.jwt, asap_adapters.auth.known, asap_adapters.auth.signatures",
+    "auth": "from asap_adapters.auth import jwt, known, manifests, signatures",
     "sync,zstd": "from asap_adapters._shared.inflate import ENCODINGS; assert 'zstd' in ENCODINGS",
     "all": "import asap_adapters.cli",
 }

@@ -23,6 +23,7 @@ __all__ = [
     "BodyTooSlow",
     "CircuitOpen",
     "Fault",
+    "ForbiddenTarget",
     "ForeignOrigin",
     "HandlerFailed",
     "HandlerInterrupted",
@@ -49,11 +50,13 @@ __all__ = [
     "NestedTooDeep",
     "NoHandler",
     "NoRoute",
+    "OtherAgent",
     "Overloaded",
     "PeerRefused",
     "PeerTimedOut",
     "PeerUnreachable",
     "RateLimited",
+    "Redirected",
     "RemoteFault",
     "ResourceNotFound",
     "SenderMismatch",
@@ -70,6 +73,7 @@ __all__ = [
     "UnsupportedEncoding",
     "UnsupportedMediaType",
     "UnsupportedScheme",
+    "UnverifiedManifest",
     "VersionMismatch",
     "WrongRecipient",
 ]
@@ -426,6 +430,46 @@ class CircuitOpen(RemoteFault):
 
 class PeerRefused(RemoteFault):
     kind = Kind("asap:transport/refused", -32603, 502, False, "Read the HTTP status the peer answered with.")
+
+
+class Redirected(PeerRefused):
+    kind = Kind(
+        "asap:transport/redirected",
+        -32603,
+        502,
+        False,
+        "Give the URL that the agent has now, if you trust it: no redirect is followed.",
+    )
+
+
+class ForbiddenTarget(RemoteFault):
+    kind = Kind(
+        "asap:transport/forbidden_target",
+        -32603,
+        502,
+        False,
+        "Distrust the URL; if it is meant to lead there, name that network among the targets.",
+    )
+
+
+class OtherAgent(RemoteFault):
+    kind = Kind(
+        "asap:auth/other_agent",
+        -32603,
+        502,
+        False,
+        "Distrust the URL, or correct the URN that was expected there.",
+    )
+
+
+class UnverifiedManifest(RemoteFault):
+    kind = Kind(
+        "asap:auth/unverified_manifest",
+        -32603,
+        502,
+        False,
+        "Distrust the manifest, or pin the key that the agent signs with now.",
+    )
 
 
 class MalformedReply(RemoteFault):

@@ -86,10 +86,10 @@ class HttpResponse:
 
 @plain
 class TransportFailure:
-    """No answer: the peer did not take the connection, was too slow, or broke off.
+    """No answer: the peer did not take the connection, was too slow, or broke off; or it may not be connected to.
 
-    After ``refused`` the peer can't have heard us; after the others it may have.
+    After ``refused`` and ``forbidden`` the peer can't have heard us; after the others it may have.
     """
 
-    kind: Literal["refused", "timed_out", "broken"]
+    kind: Literal["refused", "timed_out", "broken", "forbidden"]
     detail: str

@@ -24,6 +24,7 @@ __all__ = [
     "MANIFEST_TTL",
     "NONCE_LENGTH",
     "PIECE_BYTES",
+    "SIGNED_BYTES",
     "SUPPORTED_VERSIONS",
     "TASK_DEPTH",
     "URI_LENGTH",
@@ -65,6 +66,9 @@ URI_LENGTH: Final = 8192
 FILE_SCHEMES: Final = ("asap", "https", "data")
 #: Seconds for which a manifest may be believed (ASAP: manifest).
 MANIFEST_TTL: Final = 300
+#: Bytes of a manifest that is signed: before anybody knows by whom, its canonical form has to be made, and nothing else
+#: runs on asyncio and trio meanwhile.
+SIGNED_BYTES: Final = 256 * 1024
 
 
 @frozen

@@ -36,7 +36,7 @@ from ..sources import Sources
 from ..wire import jsonrpc
 from ..wire.body import BodyGauge
 from ..wire.json import dump
-from ..wire.manifests import MANIFEST_PATH, dump_manifest, etag
+from ..wire.manifests import MANIFEST_PATH, SIGNED_MANIFEST_PATH, dump_manifest, etag
 from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Spend
 from .steps import Steps, ask
 
@@ -47,7 +47,7 @@ STREAM_PATH = "/asap/stream"
 HEALTH_PATH = "/.well-known/asap/health"
 METRICS_PATH = "/asap/metrics"
 _POSTED = frozenset({ASAP_PATH, STREAM_PATH})
-_READABLE = frozenset({MANIFEST_PATH, HEALTH_PATH, METRICS_PATH, "/health", "/ready"})
+_READABLE = frozenset({HEALTH_PATH, METRICS_PATH, "/health", "/ready"})
 
 #: What to do with nonces: claim those that come, insist on them, or pass them over as 0.1 and 0.3 do.
 NoncePolicy = Literal["accept", "require", "ignore"]
@@ -125,6 +125,7 @@ class Admission:
         challenges: Sequence[str] | None = None,
         strict_http: bool = False,
         proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
+        enclosed: bytes | None = None,
     ) -> None:
         self._sources = sources
         self._limits = limits
@@ -135,8 +136,8 @@ class Admission:
         self._shedding = Shedding(limits.late_seconds)
         self._hosts = None if hosts is None else names_of(hosts)
         self._manifest = manifest
-        self._document = dump_manifest(manifest)
-        self._etag = etag(self._document)
+        texts = {MANIFEST_PATH: dump_manifest(manifest), SIGNED_MANIFEST_PATH: enclosed}
+        self._published = {path: (text, etag(text)) for path, text in texts.items() if text is not None}
         if challenges is None:
             challenges = sorted(scheme.capitalize() for scheme in manifest.auth.schemes) if manifest.auth else ()
         self._challenge = ", ".join(dict.fromkeys(challenges))
@@ -286,15 +287,15 @@ class Admission:
         if head.path == ASAP_PATH + "/":
             # Relative to where we were asked: we do not know what we are mounted under.
             return HttpResponse(307, {"location": ".." + ASAP_PATH})
-        if head.path not in _READABLE:
+        if head.path not in _READABLE and head.path not in self._published:
             raise NoRoute("no such path")
         if head.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("this path is for reading")
         return _as_asked(head, (yield from self._read(head)))
 
     def _read(self, head: RequestHead) -> Steps[HttpResponse]:
-        if head.path == MANIFEST_PATH:
-            return self._published(head)
+        if head.path in self._published:
+            return _document(head, *self._published[head.path])
         if head.path == METRICS_PATH:
             return (yield from ask(ReadMetrics()))
         if head.path == "/health":
@@ -314,12 +315,14 @@ class Admission:
         }
         return json_response(200 if state.ready else 503, dump(health))
 
-    def _published(self, head: RequestHead) -> HttpResponse:
-        headers = {**_JSON, "etag": self._etag, "cache-control": "public, max-age=300"}
-        held = [tag.strip().removeprefix("W/") for tag in head.headers.get("if-none-match", "").split(",")]
-        if self._etag in held or "*" in held:
-            return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control")})
-        return json_response(200, self._document, headers)
+
+def _document(head: RequestHead, text: bytes, tag: str) -> HttpResponse:
+    """What is published, unless the caller has just this already."""
+    headers = {**_JSON, "etag": tag, "cache-control": "public, max-age=300"}
+    held = [one.strip().removeprefix("W/") for one in head.headers.get("if-none-match", "").split(",")]
+    if tag in held or "*" in held:
+        return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control")})
+    return json_response(200, text, headers)
 
 
 def _as_asked(head: RequestHead, response: HttpResponse) -> HttpResponse:

@@ -14,19 +14,23 @@ from ..errors import (
     BatchTooLarge,
     BodyTooLarge,
     CircuitOpen,
+    ForbiddenTarget,
     InvalidRequest,
     InvalidValue,
     MalformedJson,
     MalformedReply,
     NoHandler,
+    OtherAgent,
     Overloaded,
     PeerRefused,
     PeerTimedOut,
     PeerUnreachable,
     RateLimited,
+    Redirected,
+    UnverifiedManifest,
 )
 from ..http import Headers, HttpRequest, HttpResponse, TransportFailure
-from ..limits import KEY_LENGTH, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
+from ..limits import KEY_LENGTH, MANIFEST_TTL, SIGNED_BYTES, SUPPORTED_VERSIONS, Limits
 from ..model import (
     ArtifactNotify,
     Envelope,
@@ -46,11 +50,12 @@ from ..rules.lifecycle import is_final
 from ..rules.nesting import DEPTH_EXTENSION, child_depth
 from ..rules.pairing import check_pair
 from ..rules.retry import RetryRule
+from ..rules.targets import redirect_host
 from ..sources import Sources
 from ..stores import Job
 from ..wire import jsonrpc
-from ..wire.json import dump, load
-from ..wire.manifests import MANIFEST_PATH, read_manifest
+from ..wire.json import dump, load, refuse_any_duplicate
+from ..wire.manifests import MANIFEST_PATH, Published, open_manifest, read_manifest
 from ..wire.nouns import decode_envelope, encode
 from ..wire.replies import read_answer, read_error
 from ..wire.sse import Event, EventReader
@@ -70,6 +75,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 #: Headers to add to one try of a request, by the time and a nonce of its own.
 Sign = Callable[[HttpRequest, datetime, str], Headers]
 
+#: Raises `UnverifiedManifest` for a manifest that is not signed as it has to be.
+CheckManifest = Callable[[Published], None]
+
+#: HTTP statuses that say where else to ask.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 #: What a stream may tell of a task before its end.
 _NEWS = (ArtifactNotify, MessageSend, TaskUpdate)
 
@@ -88,6 +99,8 @@ class ClientRole:
     Holds the peer's breaker, its manifest for as long as that may be believed, and whether it takes
     batches; nothing else changes. `timeout` is in seconds and holds for each try.
     `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
+    A manifest has to name `agent`, where that is given, and to pass `check_manifest`: with that, nothing is sent to the
+    peer before its manifest has passed, once.
     """
 
     def __init__(
@@ -97,6 +110,8 @@ class ClientRole:
         *,
         token: str | None = None,
         credentials: Sign | None = None,
+        agent: str | None = None,
+        check_manifest: CheckManifest | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         retry: RetryRule = RetryRule(),  # noqa: B008  (frozen)
         breaker: Breaker | None = None,
@@ -123,6 +138,9 @@ class ClientRole:
         self._count = 0
         self._takes_batches = True
         self._batch_most = max(1, limits.batch_items)
+        self._agent = agent
+        self._check_manifest = check_manifest
+        self._is_vetted = check_manifest is None
         self._manifest: tuple[Manifest, float] | None = None
 
     def new_id(self) -> str:
@@ -180,6 +198,8 @@ class ClientRole:
         def post() -> HttpRequest:
             return self._post(self._frame(envelope, rpc_id, key), key)
 
+        if not self._is_vetted:
+            yield from self.discover()
         rpc_id = self._next_id()
         return (yield from self._attempts(post, read, retry, timeout))
 
@@ -230,6 +250,8 @@ class ClientRole:
 
     def _followed(self, envelope: Envelope, key: str) -> Steps[Envelope | None]:
         """The response, if there is one, once all before it is delivered."""
+        if not self._is_vetted:
+            yield from self.discover()
         rpc_id, place = self._next_id(), _Place()
         while True:
             place.attempt += 1
@@ -260,7 +282,7 @@ class ClientRole:
         reader = EventReader(self._limits.reply_bytes)
         while (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
             if isinstance(piece, TransportFailure):
-                raise (PeerTimedOut if piece.kind == "timed_out" else PeerUnreachable)(piece.detail)
+                raise _unanswered(piece)
             for event in reader.feed(piece):
                 told = self._told(event, envelope)
                 if _is_last(told):
@@ -286,20 +308,40 @@ class ClientRole:
         return check_pair(request, told)
 
     def discover(self) -> Steps[Manifest]:
-        """The peer's manifest, believed for `MANIFEST_TTL` seconds."""
+        """The peer's manifest, believed for `MANIFEST_TTL` seconds.
+
+        Raises `OtherAgent` for one of another agent than the one expected, `UnverifiedManifest` for one that is not
+        signed as it has to be; neither is kept.
+        """
         now = self._sources.clock.elapsed()
         if self._manifest is not None and now < self._manifest[1]:
             return self._manifest[0]
 
-        def read(response: HttpResponse) -> Manifest:
-            return read_manifest(self._document(response))
-
         request = HttpRequest("GET", MANIFEST_PATH, self._headers)
-        manifest = yield from self._attempts(lambda: request, read)
+        manifest = yield from self._attempts(lambda: request, self._believed)
+        self._is_vetted = True
         self._manifest = (manifest, self._sources.clock.elapsed() + MANIFEST_TTL)
         return manifest
 
+    def _believed(self, response: HttpResponse) -> Manifest:
+        """The manifest, if it is what was asked for."""
+        published = open_manifest(self._document(response))
+        if self._check_manifest is not None:
+            if len(response.body) > SIGNED_BYTES:
+                raise UnverifiedManifest(f"a manifest of more than {SIGNED_BYTES} bytes is not verified")
+            try:
+                refuse_any_duplicate(response.body)
+            except MalformedJson as error:
+                raise MalformedReply(f"in the manifest {error.message}") from None
+            self._check_manifest(published)
+        manifest = read_manifest(published.document)
+        if self._agent is not None and manifest.id != self._agent:
+            raise OtherAgent(f"the manifest is that of {manifest.id}, not of {self._agent}", path="$.id")
+        return manifest
+
     def _send_array(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
+        if not self._is_vetted:
+            yield from self.discover()
         calls = [(self._next_id(), envelope, self.new_id()) for envelope in envelopes]
 
         def post() -> HttpRequest:
@@ -353,11 +395,13 @@ class ClientRole:
     def _whole(self, answer: HttpResponse | TransportFailure) -> HttpResponse:
         """An answer worth reading; raises why there is none."""
         if isinstance(answer, TransportFailure):
-            raise (PeerTimedOut if answer.kind == "timed_out" else PeerUnreachable)(answer.detail)
+            raise _unanswered(answer)
         if len(answer.body) > self._limits.reply_bytes:
             raise BodyTooLarge(f"the reply has more than {self._limits.reply_bytes} bytes")
         if 200 <= answer.status < 300:
             return answer
+        if answer.status in _REDIRECTS:
+            raise _redirected(answer)
         error = self._refusal(answer)
         error.facts["status"] = answer.status
         wait = self._retry_after(answer.headers.get("retry-after"))
@@ -443,6 +487,20 @@ class ClientRole:
             self._breaker = self._breaker.failed(self._sources.clock.elapsed())
         else:
             self._breaker = self._breaker.succeeded()
+
+
+def _unanswered(failure: TransportFailure) -> AsapError:
+    """Why there is no answer, as an error."""
+    if failure.kind == "forbidden":
+        return ForbiddenTarget(failure.detail)
+    return (PeerTimedOut if failure.kind == "timed_out" else PeerUnreachable)(failure.detail)
+
+
+def _redirected(answer: HttpResponse) -> Redirected:
+    """Where the peer would have us ask, and we do not: what we show of ourselves is meant for the peer alone."""
+    host = redirect_host(answer.headers.get("location", ""))
+    facts = {"status": answer.status, **({"host": host} if host else {})}
+    return Redirected(f"the peer says, by HTTP status {answer.status}, to ask {host or 'elsewhere'}", facts=facts)
 
 
 def _most_of(error: BatchTooLarge, *, below: int) -> int:

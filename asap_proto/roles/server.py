@@ -128,6 +128,7 @@ class ServerRole:
     whose pages may ask it; without them any. `challenges` are what a refusal says in WWW-Authenticate, one for each
     way in which callers may say who they are: with any, all are asked; without, those that the manifest names.
     `proxies` are believed when they say for whom they ask. `metered` are the skills that have a quota of their own.
+    `enclosed` is the manifest signed in the form of newer peers, to publish beside it.
     `strict_http` gives refusals the status that HTTP has for them, which peers of old releases do not understand.
     """
 
@@ -150,6 +151,7 @@ class ServerRole:
         strict_http: bool = False,
         proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
         metered: Collection[str] = (),
+        enclosed: bytes | None = None,
     ) -> None:
         self._manifest = manifest
         self._sources = sources
@@ -169,6 +171,7 @@ class ServerRole:
             challenges=challenges,
             strict_http=strict_http,
             proxies=proxies,
+            enclosed=enclosed,
         )
         self._metered = frozenset(metered)
         self.worker = worker

@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import MalformedJson
 
-__all__ = ["dump", "keys", "load", "weight"]
+__all__ = ["dump", "keys", "load", "refuse_any_duplicate", "weight"]
 
 # What never closes ends with the text, or each of its quotes would be looked at as if it opened one.
 _strings = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL).finditer
@@ -126,6 +126,21 @@ def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
         seen: set[str] = set()
         found.twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
     return found
+
+
+def refuse_any_duplicate(text: bytes) -> None:
+    """Raises `MalformedJson` where a key stands twice, at any place: for a text that was signed (RFC 8785 section 3.1).
+
+    It has to be one that `load` took: how deep and how large it is, is not looked at again.
+    """
+
+    def pairs(given: list[tuple[str, Any]]) -> _Pairs:
+        found = _pairs(given)
+        if found.twice is not None:
+            raise MalformedJson(f"the key {found.twice[:64]!r} stands twice")
+        return found
+
+    _json.loads(text, object_pairs_hook=pairs)
 
 
 def _refuse_duplicates(text: bytes) -> None:

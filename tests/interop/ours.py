@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import attrs
 
+from asap_adapters.auth.manifests import PinnedKey, SigningKey
 from asap_proto import AsapError, Envelope, TaskRequest
 from asap_proto.model import TextPart
 from asap_proto.rules.retry import RetryRule
@@ -23,6 +24,8 @@ FRONTS = ("asyncio", "trio", "sync")
 AGENT = "urn:asap:agent:ours"
 REFERENCE = "urn:asap:agent:reference"
 PATIENCE = 30.0
+#: What our agents sign with that are asked to.
+KEY = SigningKey(bytes(range(32)))
 
 
 def agent(front: str, options: Mapping[str, Any]) -> Any:
@@ -30,6 +33,8 @@ def agent(front: str, options: Mapping[str, Any]) -> Any:
     given: dict[str, Any] = {"name": "Ours", "version": "1.2.3", "description": "Ours"}
     if "token" in options:
         given["token_validator"] = lambda token: options["sender"] if token == options["token"] else None
+    if "signs" in options:
+        given["manifest_key"] = KEY
     if "rate_limit" in options:
         given["quota"] = options["rate_limit"]
     made = importlib.import_module(f"asap_adapters.{front}").Agent(AGENT, **given)
@@ -122,6 +127,7 @@ def play(front: str, **command: Any) -> dict[str, Any]:
             token=command.get("token"),
             timeout=20,
             nonces=command.get("nonces", True),
+            pinned=PinnedKey(command["pin"]) if "pin" in command else None,
             retry=RetryRule(attempts=command.get("attempts", 1)),
         )
 

@@ -3,7 +3,8 @@
 Run by that release's own interpreter; it imports nothing of ours.
 The first line on stdout is `{"release": ...}`; then each line on stdin is answered by one line:
 
-    {"op": "manifest", "url": ...}
+    {"op": "manifest", "url": ...}                           with "at" and "pin" the signed one there, by that key
+    {"op": "sign", "manifest": {...}}                        a document with a signature of the release, and its key
     {"op": "health", "url": ...}
     {"op": "send", "url": ..., "envelope": {...}}
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
@@ -15,6 +16,7 @@ An envelope may leave out what the release fills in, and may say `"age": seconds
 
 Answers are one of
 
+    {"ok": true, "document": ..., "pin": ...}
     {"ok": true, "manifest" | "health" | "envelope" | "envelopes": ...}
     {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
     {"unsupported": what}
@@ -80,10 +82,27 @@ def connect(command: dict[str, Any]) -> Any:
         "compression": command.get("compression"),
         "transport_mode": "http",
     }
+    if "pin" in command:
+        if "trusted_manifest_keys" not in known:
+            raise Unsupported("no pinned keys")
+        options |= {"verify_signatures": True, "trusted_manifest_keys": {command["at"]: command["pin"]}}
     return made(command["url"], **{k: v for k, v in options.items() if k in known and v is not None})
 
 
+def signed(document: dict[str, Any]) -> dict[str, Any]:
+    try:
+        keys = importlib.import_module("asap.crypto.keys")
+    except ModuleNotFoundError:
+        raise Unsupported("no signatures") from None
+    private, public = keys.generate_keypair()
+    manifest = importlib.import_module("asap.models.entities").Manifest.model_validate(document)
+    made = importlib.import_module("asap.crypto.signing").sign_manifest(manifest, private)
+    return {"ok": True, "document": made.model_dump(mode="json"), "pin": keys.public_key_to_base64(public)}
+
+
 async def perform(command: dict[str, Any]) -> dict[str, Any]:
+    if command["op"] == "sign":
+        return signed(command["manifest"])
     async with connect(command) as client:
         token = command.get("token")
         if token and "auth_token" not in inspect.signature(type(client).__init__).parameters:
@@ -93,7 +112,7 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
             case "manifest":
                 if not hasattr(client, "get_manifest"):
                     raise Unsupported("no manifest look-up")
-                manifest = await client.get_manifest()
+                manifest = await client.get_manifest(command.get("at"))
                 return {"ok": True, "manifest": manifest.model_dump(mode="json")}
             case "health":
                 if not hasattr(client, "health_check"):

@@ -1,11 +1,15 @@
 """Released clients against our servers, and our clients against released servers, over real sockets on each front."""
 
+import json
 from typing import Any
 
 import pytest
 
-from interop.ours import AGENT, REFERENCE, play
+from asap_adapters.auth.manifests import SigningKey
+from asap_proto.wire.manifests import SIGNED_MANIFEST_PATH, dump_manifest
+from interop.ours import AGENT, KEY, REFERENCE, agent, play
 from interop.scenarios import CALLER, ECHOES, REFUSALS, TOKEN, Scenario, task
+from scenarios.ears import Ear
 
 BEARER = {"token": TOKEN, "sender": CALLER}
 
@@ -63,7 +67,29 @@ def test_their_client_reads_our_manifest(references, ours, release, front) -> No
         return
     assert outcome.get("ok"), outcome
     assert outcome["manifest"]["id"] == AGENT
-    assert [skill["id"] for skill in outcome["manifest"]["capabilities"]["skills"]] == ["echo", "boom"]
+    assert [skill["id"] for skill in outcome["manifest"]["capabilities"]["skills"]] == ["echo", "steps", "boom"]
+
+
+def test_their_client_reads_our_signed_manifest(references, ours, release, front) -> None:
+    """A released client takes it as any other: the signature stands in a field that 1.0.0 knows."""
+    outcome = references.client(release).ask(op="manifest", url=ours.serve(front, signs=True))
+    if release in NO_MANIFEST_LOOKUP:
+        assert "unsupported" in outcome
+        return
+    assert outcome.get("ok"), outcome
+    assert outcome["manifest"]["id"] == AGENT
+    assert outcome["manifest"]["signature"]
+
+
+def test_their_client_verifies_our_enclosed_manifest(references, ours, front) -> None:
+    """Since 1.2 by a key that it was told to trust; not by another."""
+    url = ours.serve(front, signs=True)
+    client, at = references.client("2.x"), f"{url}{SIGNED_MANIFEST_PATH}"
+    outcome = client.ask(op="manifest", url=url, at=at, pin=KEY.public)
+    assert outcome.get("ok"), outcome
+    assert outcome["manifest"]["id"] == AGENT
+    outcome = client.ask(op="manifest", url=url, at=at, pin=SigningKey.new().public)
+    assert (outcome["ok"], outcome["error"]) == (False, "SignatureVerificationError"), outcome
 
 
 def test_their_client_looks_after_our_health(references, ours, release, front) -> None:
@@ -284,3 +310,17 @@ def test_our_client_is_slowed(references, release, front) -> None:
     for outcome in refused:
         assert outcome["error"] == "RateLimited"
         assert 0 < outcome["facts"]["retry_after"] <= 60
+
+
+def test_our_client_verifies_what_they_have_signed(references, front) -> None:
+    """The document of a release, hosted as it is; with another key pinned it is refused."""
+    document = json.loads(dump_manifest(agent(front, {}).manifest()))
+    outcome = references.client("2.x").ask(op="sign", manifest=document)
+    assert outcome.get("ok"), outcome
+    with Ear(status=200, body=json.dumps(outcome["document"], indent=2).encode()).open() as ear:
+        url = f"http://127.0.0.1:{ear.port}"
+        read = play(front, op="manifest", url=url, pin=outcome["pin"])
+        assert read.get("ok"), read
+        assert read["manifest"]["id"] == AGENT
+        refused = play(front, op="manifest", url=url, pin=KEY.public)
+        assert (refused["ok"], refused["error"]) == (False, "UnverifiedManifest"), refused

@@ -148,6 +148,19 @@ def test_other_paths_and_methods(path, method, status, allow):
     assert response.body == (b"" if method == "HEAD" else json.dumps({"detail": words}, separators=(",", ":")).encode())
 
 
+@pytest.mark.proves("manifest.signed")
+def test_an_agent_that_signs_has_a_second_document():
+    """At a path of its own, with a tag of its own; without one there is no such path."""
+    path = "/.well-known/asap/manifest.signed.json"
+    assert refused(role().admit(head(path, "GET"))).status == 404
+    signing = role(enclosed=b'{"signed":true}')
+    response = told(signing.admit(head(path, "GET")))
+    assert (response.status, response.body) == (200, b'{"signed":true}')
+    tag = response.headers["etag"]
+    assert told(signing.admit(head(path, "GET", if_none_match=tag))).status == 304
+    assert told(signing.admit(head(MANIFEST, "GET", if_none_match=tag))).status == 200
+
+
 @pytest.mark.proves("http.trailing-slash")
 def test_a_trailing_slash_is_sent_on():
     """To the endpoint, wherever that is mounted; method and body are kept."""

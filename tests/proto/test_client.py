@@ -7,16 +7,20 @@ import pytest
 from asap_proto.errors import (
     BodyTooLarge,
     CircuitOpen,
+    ForbiddenTarget,
     InvalidValue,
     MalformedReply,
     MispairedReply,
     NestedTooDeep,
+    OtherAgent,
     Overloaded,
     PeerRefused,
     PeerTimedOut,
     PeerUnreachable,
     RateLimited,
+    Redirected,
     TaskNotFound,
+    UnverifiedManifest,
 )
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
@@ -25,7 +29,7 @@ from asap_proto.roles import ClientRole, Job, Pause, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.json import dump, load
-from asap_proto.wire.manifests import dump_manifest
+from asap_proto.wire.manifests import dump_manifest, read_manifest
 from asap_proto.wire.nouns import encode
 from asap_testkit import ME, PEER, FixedClock, asks, echo_manifest, finish, fixed_sources, letter, link
 
@@ -163,7 +167,9 @@ def test_client_waits_longer_each_time():
         (HttpResponse(503), Overloaded, True),
         (HttpResponse(429), RateLimited, True),
         (HttpResponse(404), PeerRefused, False),
-        (HttpResponse(307), PeerRefused, False),
+        (HttpResponse(307), Redirected, False),
+        (HttpResponse(304), PeerRefused, False),
+        (TransportFailure("forbidden", "no"), ForbiddenTarget, False),
         (HttpResponse(199), PeerRefused, False),
         (HttpResponse(200, {}, b"x"), MalformedReply, False),
         (http([]), MalformedReply, False),
@@ -250,6 +256,95 @@ def test_a_peer_that_refuses_is_well():
     asks(steps)
     assert isinstance(fails(steps, HttpResponse(404)), PeerRefused)
     asks(role.send(letter()))
+
+
+@pytest.mark.proves("client.redirects")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_told_and_not_followed(status):
+    """By its host; path and query may hold secrets, and a body that says otherwise is not believed."""
+    steps = client().send(letter())
+    asks(steps)
+    body = dump({"error": {"code": -32600, "message": "m", "data": {"code": "asap:task/not_found"}}})
+    error = fails(steps, HttpResponse(status, {"location": "https://u:p@other.example/x?token=s"}, body))
+    assert isinstance(error, Redirected)
+    assert error.message == f"the peer says, by HTTP status {status}, to ask other.example"
+    assert error.facts == {"status": status, "host": "other.example"}
+    steps = client().discover()
+    asks(steps)
+    error = fails(steps, HttpResponse(status, {"location": "/elsewhere"}))
+    assert error.message == f"the peer says, by HTTP status {status}, to ask elsewhere"
+    assert error.facts == {"status": status}
+
+
+@pytest.mark.proves("client.targets")
+def test_a_forbidden_target_does_not_trip_the_breaker():
+    """Nobody was asked, so nobody has failed; and to try again would lead there again."""
+    role = client(breaker=Breaker(threshold=1))
+    for _ in range(2):
+        steps = role.send(letter())
+        asks(steps)
+        assert isinstance(fails(steps, TransportFailure("forbidden", "no")), ForbiddenTarget)
+
+
+@pytest.mark.proves("client.peer")
+def test_a_manifest_of_another_agent_is_refused():
+    """It is not kept either: the next one is looked at."""
+    role = client(agent=PEER)
+    published = http(encode(echo_manifest()))
+    assert echo_manifest().id == PEER
+    steps = role.discover()
+    asks(steps)
+    other = http({**encode(echo_manifest()), "id": "urn:asap:agent:other"})
+    error = fails(steps, other)
+    assert isinstance(error, OtherAgent)
+    assert error.message == f"the manifest is that of urn:asap:agent:other, not of {PEER}"
+    steps = role.discover()
+    asks(steps)
+    assert finish(steps, published).id == PEER
+    assert finish(role.discover()).id == PEER
+
+
+def signed_by_me(published):
+    """What a pinned key does, without the arithmetic."""
+    if published.signature != "me":
+        raise UnverifiedManifest("not signed by me")
+
+
+@pytest.mark.proves("client.pinned")
+@pytest.mark.parametrize("how", ["send", "send_batch", "stream"])
+def test_nothing_is_sent_before_the_manifest_was_verified(how):
+    """Once; a manifest that is not signed as it has to be ends the call, and the next one asks again."""
+    role = client(check_manifest=signed_by_me)
+    say = getattr(role, how)
+    given = [letter()] if how == "send_batch" else letter()
+    document = encode(echo_manifest())
+    steps = say(given)
+    assert asks(steps).request.method == "GET"
+    if how == "send_batch":
+        (error,) = finish(steps, http(document))
+    else:
+        error = fails(steps, http(document))
+    assert isinstance(error, UnverifiedManifest)
+    steps = say(given)
+    assert asks(steps).request.method == "GET"
+    assert asks(steps, http({**document, "signature": "me"})).request.method == "POST"
+    assert asks(say(given)).request.method == "POST"
+
+
+@pytest.mark.proves("client.pinned")
+def test_a_manifest_with_a_key_that_stands_twice_is_not_verified():
+    """Whoever signed it may have read the other one."""
+    role = client(check_manifest=signed_by_me)
+    text = dump({**encode(echo_manifest()), "signature": "me"})
+    for twice in (text.replace(b'"name"', b'"name":"x","name"'), text.replace(b'"asap":', b'"asap":"x","asap":')):
+        steps = role.discover()
+        asks(steps)
+        error = fails(steps, HttpResponse(200, {}, twice))
+        assert isinstance(error, MalformedReply)
+        assert "stands twice" in error.message
+        steps = client().discover()
+        asks(steps)
+        assert finish(steps, HttpResponse(200, {}, twice)) == read_manifest(load(text, depth=9))
 
 
 @pytest.mark.proves("client.manifest")

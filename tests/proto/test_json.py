@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from asap_proto.errors import MalformedJson
-from asap_proto.wire.json import dump, load, weight
+from asap_proto.wire.json import dump, load, refuse_any_duplicate, weight
 from asap_testkit import NOW
 
 
@@ -197,3 +197,16 @@ def test_what_is_no_json_is_a_type_error(value):
     """A value that no JSON can say is the caller's mistake."""
     with pytest.raises(TypeError):
         dump(value)
+
+
+@pytest.mark.parametrize("text", [b'{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', b"[]", b'{"":{},"\\u0000":1}'])
+def test_keys_that_stand_once(text):
+    """The same key of another object is another key."""
+    refuse_any_duplicate(text)
+
+
+@pytest.mark.parametrize("text", [b'{"a":1,"a":1}', b'[{"b":{"a":1,"\\u0061":2}}]', b'{"x":[[{"a":{},"a":{}}]]}'])
+def test_no_key_of_a_signed_text_stands_twice(text):
+    """However deep it stands, and however it is spelled."""
+    with pytest.raises(MalformedJson, match="the key 'a' stands twice"):
+        refuse_any_duplicate(text)

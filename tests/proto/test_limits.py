@@ -125,6 +125,13 @@ def reply_bytes(n):
     return caught.value.code != "asap:transport/too_large"
 
 
+def signed_bytes(n):
+    steps = ClientRole(ME, fixed_sources(), check_manifest=lambda _: None).discover()
+    asks(steps)
+    text = dump_manifest(echo_manifest())
+    return is_legal(finish, steps, HttpResponse(200, {}, text + b" " * (n - len(text))))
+
+
 def json_depth(n):
     return is_legal(load, b"[" * n + b"]" * n, depth=L.json_depth)
 
@@ -373,6 +380,7 @@ BOUNDS = {
     "BODY_PIECES": (body_pieces, 1000),
     "PIECE_BYTES": (piece_bytes, 64),
     "MANIFEST_TTL": (manifest_ttl, 299),
+    "SIGNED_BYTES": (signed_bytes, 256 * 1024),
     "request_bytes": (request_bytes, 10 * 1024 * 1024),
     "reply_bytes": (reply_bytes, 10 * 1024 * 1024),
     "header_count": (header_count, 100),

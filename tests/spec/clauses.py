@@ -263,6 +263,10 @@ CLAUSES: Mapping[str, Clause] = {
         "A reply comes from whom we asked, to us, and correlates or says nothing of it.", "ASAP client behaviour, 2.x"
     ),
     # Manifest
+    "manifest.signed": Clause(
+        "A signature is of the manifest without it, in canonical JSON, in its field or beside it.",
+        "RFC 8785; ASAP manifest",
+    ),
     "manifest.document": Clause(
         "/.well-known/asap/manifest.json is the manifest, with every field of 1.0.", "ASAP manifest"
     ),
@@ -286,5 +290,13 @@ CLAUSES: Mapping[str, Clause] = {
         "After failures in a row a peer rests; then one probe decides.", "ASAP client behaviour; ours"
     ),
     "client.manifest": Clause("A manifest is believed for 300 s.", "ASAP manifest"),
+    "client.peer": Clause("A manifest that names another agent than the one asked for is refused.", "ours"),
+    "client.pinned": Clause(
+        "With a key pinned, nothing is sent to a peer whose manifest is not signed with it.", "ASAP manifest; ours"
+    ),
+    "client.redirects": Clause("No redirect is followed.", "ASAP client behaviour; ours"),
+    "client.targets": Clause(
+        "With targets, no connection goes to another address, whatever a name leads to.", "IANA registries; ours"
+    ),
     "client.batch": Clause("A batch falls back to single requests for peers that take none.", "ASAP JSON-RPC layer"),
 }

@@ -17,6 +17,7 @@ from asap_adapters.auth import (
 )
 from asap_adapters.auth.jwks import FetchedKeys
 from asap_adapters.auth.jwt import Jwt
+from asap_adapters.auth.manifests import PinnedKey, SigningKey
 from asap_adapters.auth.signatures import SharedKey, Signatures, Signer
 from asap_proto.http import Headers, HttpRequest, RequestHead
 
@@ -64,3 +65,7 @@ shown: list[Credentials] = [
 plain = sync.Agent("urn:asap:agent:a", auth=taken, strict_http=True, credentials={ALI: shown[0]})
 waiting = asyncio.Agent("urn:asap:agent:a", auth=[Bearer(look_up), *taken])
 client = sync.Client("https://a.example", me=ALI, auth=shown[2])
+
+key = SigningKey.read("key.pem")
+signing = asyncio.Agent(ALI, manifest_key=key, targets="public", pins={ALI: PinnedKey(key.public)})
+pinning = sync.Client("https://a.example", me=ALI, peer=ALI, pinned=PinnedKey(key.public), targets=["public", "::1"])

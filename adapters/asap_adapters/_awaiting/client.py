@@ -48,8 +48,8 @@ class Client(BaseClient):
     def __init__(
         self, url: str, *, me: str, transport: Transport | None = None, **options: Unpack[ClientOptions]
     ) -> None:
-        super().__init__(url, me, options)
-        self._transport = transport or HttpxTransport(self._base_url, self._limits)
+        super().__init__(url, me, options, transport)
+        self._transport = transport or HttpxTransport(self._base_url, self._limits, targets=self._targets)
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,7 +201,10 @@ class Client(BaseClient):
         return await self._tell(self._role.send_batch(envelopes))
 
     async def manifest(self) -> Manifest:
-        """What the peer publishes; asked again after five minutes."""
+        """What the peer publishes; asked again after five minutes.
+
+        Raises `OtherAgent` or `UnverifiedManifest` for one that is not the peer's, or not signed as it has to be.
+        """
         return await self._tell(self._role.discover())
 
     async def _ask(self, payload: Payload) -> Envelope:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Protocol
+from socket import SOCK_STREAM
+from typing import Any, Protocol
 
 import anyio
+import httpcore
 import httpx
 
 from asap_proto.errors import AsapError, Misuse
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
+from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
+from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls
 from .._shared.inflate import Inflater, inflater
 from .._shared.streams import OpenedStream, is_stream
 
-__all__ = ["HttpxTransport", "Transport"]
+__all__ = ["HttpxTransport", "Resolve", "Transport"]
+
+#: Where a name leads, as ``getaddrinfo`` answers it.
+Resolve = Callable[[str, int], Awaitable[Resolved]]
 
 
 class Transport(Protocol):
@@ -37,13 +43,26 @@ class Transport(Protocol):
 
 
 class HttpxTransport:
-    """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open)."""
+    """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open).
 
-    def __init__(self, base_url: str, limits: Limits, client: httpx.AsyncClient | None = None) -> None:
+    With `targets` it connects to those alone, whatever a name leads to; `resolve` says where that is, once for each
+    connection. No proxy of the environment is ever used: it would resolve the name by itself.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        limits: Limits,
+        client: httpx.AsyncClient | None = None,
+        *,
+        targets: Targets | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        check_given(client, targets)
         self._place = Place(base_url)
         self._limits = limits
         self._given = client is not None
-        self._client = client or httpx.AsyncClient(verify=shared_tls(), trust_env=False, cookies=no_cookies())
+        self._client = client or _client(targets, resolve or _resolve)
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         if self._client.is_closed:
@@ -107,6 +126,46 @@ class HttpxTransport:
     async def aclose(self) -> None:
         if not self._given:
             await self._client.aclose()
+
+
+class _Guarded:
+    """A network backend that connects to targets alone. TLS and Host are none of its business: they keep the name."""
+
+    def __init__(self, inner: Any, targets: Targets, resolve: Resolve) -> None:
+        self._inner = inner
+        self._targets = targets
+        self._resolve = resolve
+
+    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **named: Any) -> Any:
+        try:
+            found = await self._resolve(host, port)
+        except OSError:
+            raise httpx.ConnectError(f"{host} has no address") from None
+        addresses = addresses_of(found, host, self._targets)
+        # The exchange has one deadline, of which each address gets its share.
+        share = (anyio.current_effective_deadline() - anyio.current_time()) / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout=share, **named)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._inner.connect_tcp(addresses[-1], port, timeout=share, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def _resolve(host: str, port: int) -> Resolved:
+    return await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
+
+
+def _client(targets: Targets | None, resolve: Resolve) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(verify=shared_tls(), trust_env=False)
+    if targets is not None:
+        pool = transport._pool
+        # httpx has no public way to hand in a backend; a scenario notices should this one close.
+        pool._network_backend = _Guarded(pool._network_backend, targets, resolve)  # type: ignore[assignment]
+    return httpx.AsyncClient(transport=transport, trust_env=False, cookies=no_cookies())
 
 
 async def _end(pieces: AsyncIterator[bytes | TransportFailure]) -> None:

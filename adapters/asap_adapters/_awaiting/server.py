@@ -389,7 +389,7 @@ class Performer(BasePerformer):
             base_url, request = keys_request(url)
             # What is begun is ended: else whoever hangs up in time could keep new keys away.
             with anyio.CancelScope(shield=True):
-                transport = HttpxTransport(base_url, self._served.limits)
+                transport = HttpxTransport(base_url, self._served.limits, targets=self._served.targets)
                 answer: HttpResponse | TransportFailure
                 try:
                     answer = await transport.send(request, self._served.limits.auth_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -10,7 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from asap_proto.errors import Misuse, UnsupportedScheme
-from asap_proto.limits import Limits
+from asap_proto.limits import SIGNED_BYTES, Limits
 from asap_proto.model import (
     AUTH_SCHEMES,
     AuthScheme,
@@ -24,15 +24,18 @@ from asap_proto.roles import Failed, Handled, KeeperRole, NoncePolicy, ServerRol
 from asap_proto.rules.forwarding import Proxies, parse_proxies
 from asap_proto.rules.origins import names_of
 from asap_proto.rules.quota import Quota, parse_quota
+from asap_proto.rules.targets import Targets, parse_targets
 from asap_proto.sources import Clock, Sources
 from asap_proto.stores import Job, MemoryQuotas, MemoryState, QuotaStore
+from asap_proto.wire.manifests import Published, dump_enclosed, enclosable, signable
+from asap_proto.wire.nouns import encode
 
 from .bearer import Bearer
 from .clients import ClientOptions
 from .inflate import ENCODINGS
 from .logs import log_distrusted, log_failed
 from .metrics import Metrics
-from .schemes import SCHEMES, Authenticator, Credentials
+from .schemes import SCHEMES, Authenticator, Credentials, ManifestKey
 from .skills import Handler, Registered, Skills
 from .sources import SYSTEM
 from .urls import check_base_url
@@ -81,6 +84,9 @@ class Settings:
     hosts: Collection[str] | None = None
     proxies: Proxies = Proxies()  # noqa: RUF009  (frozen)
     allow_http: bool = False
+    targets: Targets | None = None
+    pins: Mapping[str, Callable[[Published], None]] = field(factory=dict)
+    manifest_key: ManifestKey | None = None
     store: Any = None
     sources: Sources = SYSTEM
 
@@ -133,6 +139,13 @@ class AgentOptions(TypedDict, total=False):
     proxies: Sequence[str]
     #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool
+    #: Where the URLs of `peers`, and of issuers' keys, may lead: ``public``, and networks such as ``10.0.0.0/8``;
+    #: anywhere, if not given.
+    targets: str | Iterable[str]
+    #: What the manifests of `peers` have to be signed with, by URN: such as a `PinnedKey`.
+    pins: Mapping[str, Callable[[Published], None]]
+    #: What the agent signs its manifest with, such as a `SigningKey` of `asap_adapters.auth.manifests`.
+    manifest_key: ManifestKey
     #: Where tasks, replies and nonces are kept, such as a `SqliteState`; without it in memory.
     #: Whoever makes it closes it.
     store: Any
@@ -213,7 +226,7 @@ class BaseAgent:
         skills = skills or self.skills.now
         named = dict.fromkeys(one.scheme.lower() for one in own.authenticators)
         schemes = tuple(scheme for scheme in named if scheme in AUTH_SCHEMES)
-        return Manifest(
+        manifest = Manifest(
             id=own.urn,
             name=own.name,
             version=own.version,
@@ -224,6 +237,25 @@ class BaseAgent:
             endpoints=Endpoints(asap=f"{own.url}/asap"),
             auth=AuthScheme(schemes) if schemes else None,
         )
+        if own.manifest_key is None:
+            return manifest
+        return attrs.evolve(manifest, signature=own.manifest_key.sign(signable(encode(manifest))))
+
+    def enclosed(self, manifest: Manifest) -> bytes | None:
+        """The manifest signed in the form that newer peers of the reference verify, if the agent signs.
+
+        Raises `Misuse` for one that is too large to be verified.
+        """
+        key = self.settings.manifest_key
+        if key is None:
+            return None
+        document = enclosable(manifest)
+        text = dump_enclosed(document, key.sign(document), key.public)
+        if len(text) > SIGNED_BYTES:
+            raise Misuse(
+                f"a manifest that is signed has at most {SIGNED_BYTES} bytes, not {len(text)}: shorten schemas"
+            )
+        return text
 
     def reconfigure(self, **changes: Any) -> None:
         """Changes settings before the agent is served: for a command line that has its own."""
@@ -243,6 +275,8 @@ class BaseAgent:
             "peer": urn,
             "token": own.tokens.get(urn),
             "auth": own.credentials.get(urn),
+            "pinned": own.pins.get(urn),
+            "targets": own.targets,
             "limits": own.limits,
             "allow_http": own.allow_http,
             "sources": own.sources,
@@ -256,6 +290,9 @@ def _settings(urn: str, options: AgentOptions) -> Settings:
     peers = options.get("peers", {})
     checked["peers"] = {agent_urn(peer): check_base_url(at, allow_http=allow_http) for peer, at in peers.items()}
     checked["url"] = options.get("url", "").rstrip("/")
+    checked["pins"] = {agent_urn(peer): pin for peer, pin in options.get("pins", {}).items()}
+    if "targets" in options:
+        checked["targets"] = parse_targets(options["targets"])
     if "hosts" in options:
         checked["hosts"] = names_of(options["hosts"])
     if "proxies" in options:
@@ -292,6 +329,7 @@ class Served:
     metrics: Metrics
     limits: Limits
     auth: tuple[Authenticator, ...]
+    targets: Targets | None
     clock: Clock
     started: float
 
@@ -301,8 +339,9 @@ class Served:
         # One look: another thread may register more in between.
         skills = agent.skills.now
         stores = Stores.of(own, skills)
+        manifest = agent.manifest(skills)
         role = ServerRole(
-            agent.manifest(skills),
+            manifest,
             own.sources,
             handles=skills.others,
             limits=own.limits,
@@ -318,6 +357,7 @@ class Served:
             restartable=skills.restartable,
             worker=f"worker_{own.sources.tokens.new_id(own.sources.clock.now())}",
             durable=not isinstance(stores.state, MemoryState),
+            enclosed=agent.enclosed(manifest),
         )
         return cls(
             role,
@@ -327,6 +367,7 @@ class Served:
             Metrics(),
             own.limits,
             own.authenticators,
+            own.targets,
             own.sources.clock,
             own.sources.clock.elapsed(),
         )

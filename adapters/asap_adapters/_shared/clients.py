@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from typing import TypedDict
@@ -12,7 +13,9 @@ from asap_proto.limits import Limits
 from asap_proto.roles import ClientRole
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.retry import RetryRule
+from asap_proto.rules.targets import Targets, parse_targets
 from asap_proto.sources import Sources
+from asap_proto.wire.manifests import Published
 
 from .bearer import BearerToken
 from .schemes import Credentials
@@ -28,8 +31,14 @@ ONCE = RetryRule(attempts=1)
 class ClientOptions(TypedDict, total=False):
     """What a client may be told, besides its peer's URL and its own URN."""
 
-    #: The peer's URN; without it the peer's manifest is asked, once.
+    #: The peer's URN; without it the peer's manifest is asked, once. A manifest that names another agent is refused.
     peer: str
+    #: What the peer's manifest has to be signed with, such as a `PinnedKey` of `asap_adapters.auth.manifests`; with it
+    #: nothing is sent before the manifest was verified, once.
+    pinned: Callable[[Published], None] | None
+    #: Where the URL may lead: ``public`` for addresses that are for everybody, and networks such as ``10.0.0.0/8``.
+    #: For a URL that somebody else chose; without it, as for one of your own, anywhere.
+    targets: str | Iterable[str] | Targets | None
     #: Sent as a bearer token.
     token: str | None
     #: What it shows of itself with each try, of `asap_adapters.auth`, such as a `Signer`; `token` is short for a
@@ -60,7 +69,13 @@ class BaseClient:
     Every call raises `AsapError`: `RemoteFault` for what the peer did or reports, `Misuse` for our own.
     """
 
-    def __init__(self, url: str, me: str, options: ClientOptions) -> None:
+    def __init__(self, url: str, me: str, options: ClientOptions, transport: object | None) -> None:
+        targets = options.get("targets")
+        if targets is not None and transport is not None:
+            raise Misuse("a transport that is handed in has targets of its own: give them to it")
+        self._targets: Targets | None = (
+            targets if targets is None or isinstance(targets, Targets) else parse_targets(targets)
+        )
         self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
         self._limits = options.get("limits", Limits())
         self._me = me
@@ -75,6 +90,8 @@ class BaseClient:
             me,
             options.get("sources", SYSTEM),
             credentials=None if auth is None else partial(_shown, auth, without_user(self._base_url)),
+            agent=self._peer,
+            check_manifest=options.get("pinned"),
             limits=self._limits,
             retry=options.get("retry", RetryRule()),
             breaker=options.get("breaker"),

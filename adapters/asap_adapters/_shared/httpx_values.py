@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
-from asap_proto.errors import Misuse
+from asap_proto.errors import ForbiddenTarget, Misuse
 from asap_proto.http import HttpRequest, TransportFailure, fold
+from asap_proto.rules.targets import Targets
 
 from .inflate import ENCODINGS
 from .urls import shown
 
-__all__ = ["ACCEPT_ENCODING", "Place", "headers_of", "no_cookies", "shared_tls"]
+__all__ = [
+    "ACCEPT_ENCODING",
+    "Forbidden",
+    "Place",
+    "Resolved",
+    "addresses_of",
+    "check_given",
+    "headers_of",
+    "no_cookies",
+    "shared_tls",
+]
+
+#: What a resolver answers, as `socket.getaddrinfo` does.
+Resolved = Sequence[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
 
 #: What we can undo within bounds ourselves; httpx would inflate without looking.
 ACCEPT_ENCODING = {"accept-encoding": ", ".join(ENCODINGS)}
@@ -25,6 +40,29 @@ ACCEPT_ENCODING = {"accept-encoding": ", ".join(ENCODINGS)}
 def shared_tls() -> ssl.SSLContext:
     """One context for all clients: to load the certificates takes tens of milliseconds."""
     return ssl.create_default_context()
+
+
+class Forbidden(OSError):
+    """The peer's name leads where no connection may go."""
+
+
+def addresses_of(found: Resolved, host: str, targets: Targets) -> list[str]:
+    """The addresses that a name was said to lead to, if each may be connected to; raises `Forbidden`.
+
+    The connection has to go to one of them: who asks a resolver again may be told another.
+    """
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    try:
+        targets.check(host, addresses)
+    except ForbiddenTarget as error:
+        raise Forbidden(error.message) from None
+    return addresses
+
+
+def check_given(client: Any, targets: Targets | None) -> None:
+    """Raises `Misuse` where an httpx client that was handed in would connect to wherever it likes."""
+    if client is not None and targets is not None:
+        raise Misuse("targets hold for connections of ours: leave the httpx client out, or the targets")
 
 
 class Place:
@@ -52,6 +90,8 @@ class Place:
 
     def failure(self, error: Exception) -> TransportFailure:
         """Why no answer came."""
+        if isinstance(error, Forbidden):
+            return TransportFailure("forbidden", str(error))
         if isinstance(error, httpx.ConnectError):
             return TransportFailure("refused", f"{self._base} takes no connection")
         if isinstance(error, httpx.TimeoutException | TimeoutError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -20,6 +20,7 @@ __all__ = [
     "Authenticator",
     "Credentials",
     "Fetching",
+    "ManifestKey",
     "Verdict",
     "credentials",
     "identity",
@@ -71,6 +72,17 @@ class Credentials(Protocol):
 
     def headers(self, request: HttpRequest, base_url: str, *, now: datetime, nonce: str) -> Headers:
         """What to add to the headers of one try of a request to the peer at `base_url`; `nonce` is new for each."""
+
+
+class ManifestKey(Protocol):
+    """What an agent signs its manifest with."""
+
+    @property
+    def public(self) -> str:
+        """The public key, as others pin it."""
+
+    def sign(self, document: Mapping[str, Any]) -> str:
+        """The signature of a JSON object, as Base64; raises `Misuse` for one that has no canonical form."""
 
 
 def credentials(head: RequestHead, scheme: str) -> str | None:

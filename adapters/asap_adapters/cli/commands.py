@@ -56,6 +56,7 @@ _COMMANDS: Final = (
             "asap serve weather:agent --port 0 --json",
             "asap serve weather:agent --state tasks.db --grace 30",
             "ASAP_RATE_LIMIT='10/second;100/minute' asap serve weather:agent",
+            "asap serve weather:agent --sign key.pem",
         ),
     ),
     _Command(
@@ -86,8 +87,19 @@ _COMMANDS: Final = (
     _Command(
         "manifest",
         "Show what an agent says of itself.",
-        "Unknown fields of newer peers are passed over.",
-        ("asap manifest http://127.0.0.1:8000", "asap manifest https://agents.example --json | jq .capabilities"),
+        "Unknown fields of newer peers are passed over. With --agent or --pin a manifest of another agent, or one "
+        "that is not signed with that key, is not shown; exit code 1.",
+        (
+            "asap manifest http://127.0.0.1:8000",
+            "asap manifest https://agents.example --json | jq .capabilities",
+            "asap manifest https://agents.example --agent urn:asap:agent:weather --pin @weather.pub --targets public",
+        ),
+    ),
+    _Command(
+        "key",
+        "Print the public key that belongs to a private one, for others to pin; with --new make both.",
+        "The file holds an Ed25519 key in PEM; `asap serve --sign FILE` signs the agent's manifest with it.",
+        ("asap key key.pem --new", "asap key key.pem > weather.pub"),
     ),
     _Command(
         "validate",

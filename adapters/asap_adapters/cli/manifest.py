@@ -12,7 +12,7 @@ from asap_proto.wire.converter import encode
 from .commands import Json
 from .outcome import OK
 from .output import console, print_json, table
-from .peers import AllowHttp, Timeout, Token, Tries, connect
+from .peers import AllowHttp, Pin, Targets, Timeout, Token, Tries, connect
 
 __all__ = ["manifest"]
 
@@ -21,6 +21,9 @@ def manifest(
     url: Annotated[str, Parameter(help="The agent's base URL.")],
     /,
     *,
+    agent: Annotated[str | None, Parameter(help="The URN of the agent that it has to be.")] = None,
+    pin: Pin = None,
+    targets: Targets = None,
     token: Token = None,
     timeout: Timeout = 10.0,
     tries: Tries = 1,
@@ -28,22 +31,33 @@ def manifest(
     json: Json = False,
 ) -> int:
     """Fetch and check what an agent publishes; unknown fields of newer peers are passed over."""
-    with connect(url, token=token, timeout=timeout, tries=tries, allow_http=allow_http) as client:
+    with connect(
+        url,
+        recipient=agent,
+        token=token,
+        timeout=timeout,
+        tries=tries,
+        allow_http=allow_http,
+        pin=pin,
+        targets=targets,
+    ) as client:
         found = client.manifest()
     if json:
         print_json(encode(found))
     else:
-        _show(found)
+        _show(found, is_verified=pin is not None)
     return OK
 
 
-def _show(found: Manifest) -> None:
+def _show(found: Manifest, *, is_verified: bool) -> None:
     skills = found.capabilities.skills
     print(f"{found.name} {found.version}  {found.id}")
     if found.description:
         print(found.description)
     print(f"endpoint  {found.endpoints.asap}")
     print(f"auth      {', '.join(found.auth.schemes) if found.auth else 'none'}")
+    if is_verified:
+        print("signed    with the pinned key")
     print(f"skills    {len(skills) or 'none'}")
     if not skills:
         return

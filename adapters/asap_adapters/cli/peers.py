@@ -9,11 +9,11 @@ from cyclopts import Parameter, validators
 from asap_proto.errors import Misuse
 from asap_proto.rules.retry import RetryRule
 
-from .fronts import front
+from .fronts import extra_missing, front
 from .inputs import read_text
 from .outcome import USAGE, Stop
 
-__all__ = ["SENDER", "AllowHttp", "Sender", "Timeout", "Token", "Tries", "connect"]
+__all__ = ["SENDER", "AllowHttp", "Pin", "Sender", "Targets", "Timeout", "Token", "Tries", "connect"]
 
 #: Who speaks, unless told otherwise.
 SENDER = "urn:asap:agent:cli"
@@ -29,6 +29,16 @@ Tries = Annotated[
     int, Parameter(help="How often to try a peer that can't answer now.", validator=validators.Number(gte=1))
 ]
 AllowHttp = Annotated[bool, Parameter(negative="", show_default=False, help="Allow clear text beyond this machine.")]
+Pin = Annotated[
+    str | None,
+    Parameter(
+        help="The public key that the agent's manifest has to be signed with, as `asap key` prints it, or @file."
+    ),
+]
+Targets = Annotated[
+    str | None,
+    Parameter(help="Where the URL may lead, joined by commas: public, and networks such as 10.0.0.0/8; else anywhere."),
+]
 
 
 def connect(
@@ -40,6 +50,8 @@ def connect(
     timeout: float,
     tries: int,
     allow_http: bool,
+    pin: str | None = None,
+    targets: str | None = None,
 ) -> Any:
     """A client of the sync front, which every other front's extra covers; raises `Stop`."""
     try:
@@ -51,6 +63,8 @@ def connect(
             timeout=timeout,
             retry=RetryRule(attempts=tries),
             allow_http=allow_http,
+            pinned=None if pin is None else _pinned(read_text(pin)),
+            targets=None if targets is None else targets.split(","),
         )
     except Misuse as error:
         remedy = error.kind.remedy
@@ -59,3 +73,11 @@ def connect(
                 USAGE, f"{url} is not encrypted", remedy="Use https, or --allow-http if you must.", code=error.code
             ) from None
         raise Stop(USAGE, error.message, remedy=remedy, code=error.code) from None
+
+
+def _pinned(key: str) -> Any:
+    try:
+        from ..auth.manifests import PinnedKey
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, "auth") from None
+    return PinnedKey(key)

@@ -16,7 +16,7 @@ from .commands import Json
 from .inputs import read_object
 from .outcome import FAILED, OK, USAGE, Stop, tell
 from .output import print_json
-from .peers import SENDER, AllowHttp, Timeout, Token, Tries, connect
+from .peers import SENDER, AllowHttp, Pin, Targets, Timeout, Token, Tries, connect
 
 __all__ = ["send"]
 
@@ -48,6 +48,8 @@ def send(
     idempotency_key: Key = None,
     sender: Annotated[str, Parameter(help="The URN to send from.")] = SENDER,
     recipient: Annotated[str | None, Parameter(help="The URN to send to; the manifest's if not given.")] = None,
+    pin: Pin = None,
+    targets: Targets = None,
     token: Token = None,
     timeout: Timeout = 60.0,
     tries: Tries = 1,
@@ -60,7 +62,15 @@ def send(
     given = read_object(input, option="--input")
     how = read_object(config, option="--config") if config is not None else None
     with connect(
-        url, sender=sender, recipient=recipient, token=token, timeout=timeout, tries=tries, allow_http=allow_http
+        url,
+        sender=sender,
+        recipient=recipient,
+        token=token,
+        timeout=timeout,
+        tries=tries,
+        allow_http=allow_http,
+        pin=pin,
+        targets=targets,
     ) as client:
         if stream:
             answer = _followed(client.stream(skill, given, config=how, idempotency_key=idempotency_key), json)

@@ -23,6 +23,7 @@ from asap_proto.rules.quota import parse_quota
 from .._shared.sockets import listen, url_of
 from .commands import Json
 from .fronts import Runtime, extra_missing, front
+from .key import read_key
 from .outcome import FAILED, OK, USAGE, Stop
 from .output import print_json
 from .servers import SERVE, leave, set_up_logging
@@ -88,6 +89,10 @@ LatencyTarget = Annotated[
         validator=validators.Number(gt=0),
     ),
 ]
+Sign = Annotated[
+    str | None,
+    Parameter(env_var="ASAP_SIGN", help="The file of the key to sign the manifest with; `asap key` makes one."),
+]
 Debug = Annotated[
     bool,
     Parameter(
@@ -125,6 +130,7 @@ def serve(
     grace: Grace = None,
     proxy: Proxy = None,
     hosts: Hosts = None,
+    sign: Sign = None,
     latency_target: LatencyTarget = None,
     log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
     debug: Debug = False,
@@ -148,6 +154,8 @@ def serve(
     own = agent.settings
     if state is not None:
         check_state(parse_state(state), own.urn, own.limits)
+    if sign is not None:
+        settings["manifest_key"] = read_key(sign)
     listener = _bind(host, port)
     if hosts is not None:
         settings["hosts"] = None if hosts.lower() == "any" else _names(hosts)

@@ -48,9 +48,9 @@ class Client(BaseClient):
     def __init__(
         self, url: str, *, me: str, transport: Transport | None = None, **options: Unpack[ClientOptions]
     ) -> None:
-        super().__init__(url, me, options)
+        super().__init__(url, me, options, transport)
         self._turn = threading.Lock()
-        self._transport = transport or HttpxTransport(self._base_url, self._limits)
+        self._transport = transport or HttpxTransport(self._base_url, self._limits, targets=self._targets)
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +200,10 @@ class Client(BaseClient):
         return self._tell(self._role.send_batch(envelopes))
 
     def manifest(self) -> Manifest:
-        """What the peer publishes; asked again after five minutes."""
+        """What the peer publishes; asked again after five minutes.
+
+        Raises `OtherAgent` or `UnverifiedManifest` for one that is not the peer's, or not signed as it has to be.
+        """
         return self._tell(self._role.discover())
 
     def _ask(self, payload: Payload) -> Envelope:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
+import httpcore
 import httpx
 
 from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
+from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, headers_of, no_cookies, shared_tls
+from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls
 from .._shared.inflate import inflater
 from .._shared.streams import OpenedStream, is_stream
 
-__all__ = ["HttpxTransport", "Pieces", "Transport"]
+__all__ = ["HttpxTransport", "Pieces", "Resolve", "Transport"]
+
+#: Where a name leads, as ``getaddrinfo`` answers it.
+Resolve = Callable[[str, int], Resolved]
 
 #: Reads the next piece of a body, within so many seconds; none at its end.
 Pieces = Callable[[float], bytes | TransportFailure | None]
@@ -42,14 +48,27 @@ class Transport(Protocol):
 
 
 class HttpxTransport:
-    """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open)."""
+    """A `Transport` over an httpx client of ours, or over one that is handed in (and then left open).
 
-    def __init__(self, base_url: str, limits: Limits, client: httpx.Client | None = None) -> None:
+    With `targets` it connects to those alone, whatever a name leads to; `resolve` says where that is, once for each
+    connection. No proxy of the environment is ever used: it would resolve the name by itself.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        limits: Limits,
+        client: httpx.Client | None = None,
+        *,
+        targets: Targets | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        check_given(client, targets)
         self._place = Place(base_url)
         self._limits = limits
         self._given = client is not None
         self._deadline = _Deadline()
-        self._client = client or _client(self._deadline)
+        self._client = client or _client(self._deadline, targets, resolve or _resolve)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         if self._client.is_closed:
@@ -149,8 +168,41 @@ class _Hurried:
         return _Hurried(stream, self._deadline)
 
 
-def _client(deadline: _Deadline) -> httpx.Client:
+class _Guarded:
+    """A network backend that connects to targets alone. TLS and Host are none of its business: they keep the name."""
+
+    def __init__(self, inner: Any, targets: Targets, resolve: Resolve) -> None:
+        self._inner = inner
+        self._targets = targets
+        self._resolve = resolve
+
+    def connect_tcp(self, host: str, port: int, timeout: float, **named: Any) -> Any:
+        try:
+            found = self._resolve(host, port)
+        except OSError:
+            raise httpx.ConnectError(f"{host} has no address") from None
+        addresses = addresses_of(found, host, self._targets)
+        share = timeout / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                return self._inner.connect_tcp(address, port, timeout=share, **named)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return self._inner.connect_tcp(addresses[-1], port, timeout=share, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _resolve(host: str, port: int) -> Resolved:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _client(deadline: _Deadline, targets: Targets | None, resolve: Resolve) -> httpx.Client:
     transport = httpx.HTTPTransport(verify=shared_tls(), trust_env=False)
     # httpx has no public way to hand in a backend; a scenario notices should this one close.
-    transport._pool._network_backend = _Hurried(transport._pool._network_backend, deadline)  # type: ignore[assignment]
+    backend: Any = transport._pool._network_backend
+    if targets is not None:
+        backend = _Guarded(backend, targets, resolve)
+    transport._pool._network_backend = _Hurried(backend, deadline)  # type: ignore[assignment]
     return httpx.Client(transport=transport, trust_env=False, cookies=no_cookies())

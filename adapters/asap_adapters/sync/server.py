@@ -309,7 +309,7 @@ class Performer(BasePerformer):
             if (url := self._keys_wanted(scheme, command)) is None:
                 return
             base_url, request = keys_request(url)
-            transport = HttpxTransport(base_url, self._served.limits)
+            transport = HttpxTransport(base_url, self._served.limits, targets=self._served.targets)
             answer: HttpResponse | TransportFailure
             try:
                 answer = transport.send(request, seconds)
