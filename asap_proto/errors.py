@@ -448,7 +448,7 @@ class ForbiddenTarget(RemoteFault):
         -32603,
         502,
         False,
-        "Distrust the URL; if it is meant to lead there, name that network among the targets.",
+        "Distrust the URL; if it is meant to lead there, give targets=['10.0.0.0/8'], say (--targets), or 'any'.",
     )
 
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from ..errors import ForbiddenTarget, InvalidValue
 from ..plain import plain
 
-__all__ = ["Targets", "parse_targets", "redirect_host"]
+__all__ = ["Targets", "parse_targets", "redirect_host", "targets_of"]
 
 _absolute = re.compile(
     r"(?:https?:)?//(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{0,5})?(?:[/?#].*)?"
@@ -94,12 +94,31 @@ class Targets:
             raise ForbiddenTarget(f"{host[:256]} leads to an address that may not be connected to")
 
 
+#: Every address there is, and those of the machine itself.
+_ANY: tuple[_Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+_LOOPBACK: tuple[_Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
 def parse_targets(targets: str | Iterable[str]) -> Targets:
-    """``public``, and addresses and networks such as ``10.0.0.0/8``: one, or several; raises `InvalidValue`."""
+    """``public``, ``any``, and networks such as ``10.0.0.0/8``: one, or several; raises `InvalidValue`."""
     names = [name.strip() for name in ([targets] if isinstance(targets, str) else targets)]
     if not names:
         raise InvalidValue("targets that are none allow nothing; expected 'public', or networks such as 10.0.0.0/8")
-    return Targets("public" in names, tuple(_network(name) for name in names if name != "public"))
+    networks = tuple(_network(name) for name in names if name not in ("public", "any"))
+    return Targets("public" in names, (*networks, *(_ANY if "any" in names else ())))
+
+
+def targets_of(host: str) -> Targets:
+    """Where a URL of this host may lead when nobody has said more: what names this machine stays on it (RFC 6761).
+
+    Anything else leads to what is public.
+    """
+    name = host.lower().removesuffix(".")
+    try:
+        is_here = ip_address(name.partition("%")[0]).is_loopback
+    except ValueError:
+        is_here = name == "localhost" or name.endswith(".localhost")
+    return Targets(False, _LOOPBACK) if is_here else Targets()
 
 
 def redirect_host(location: str) -> str | None:
@@ -113,7 +132,7 @@ def _network(text: str) -> _Network:
         return ip_network(text)
     except ValueError:
         raise InvalidValue(
-            f"{text[:64]!r} is no target; expected 'public', or addresses and networks such as 10.0.0.0/8 or ::1"
+            f"{text[:64]!r} is no target; expected 'public', 'any', or addresses and networks such as 10.0.0.0/8 or ::1"
         ) from None
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from asap_proto.errors import ForbiddenTarget, InvalidValue
-from asap_proto.rules.targets import Targets, parse_targets, redirect_host
+from asap_proto.rules.targets import Targets, parse_targets, redirect_host, targets_of
 
 PUBLIC = parse_targets("public")
 
@@ -48,6 +48,30 @@ def test_what_is_not_for_everybody_is_not_public(address):
 
 
 @pytest.mark.proves("client.targets")
+@pytest.mark.parametrize("host", ["localhost", "LocalHost.", "agents.localhost", "127.0.0.1", "127.8.8.8", "::1"])
+def test_a_url_that_names_this_machine_stays_on_it(host):
+    """Unless somebody says more: whatever the name leads to elsewhere is refused."""
+    targets = targets_of(host)
+    assert all(map(targets.allows, ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1")))
+    assert not any(map(targets.allows, ("9.9.9.9", "10.0.0.1", "169.254.169.254", "0.0.0.0", "::", "fe80::1")))
+
+
+@pytest.mark.proves("client.targets")
+@pytest.mark.parametrize("host", ["agents.example", "10.0.0.1", "fe80::1%lo", "localhost.example", "xlocalhost", ""])
+def test_any_other_url_leads_to_what_is_public(host):
+    """Its name, or its address, gives no leave to go inside."""
+    assert targets_of(host) == PUBLIC
+
+
+@pytest.mark.proves("client.targets")
+def test_any_address_may_be_allowed():
+    """For a network of one's own, where names are believed."""
+    anywhere = parse_targets("any")
+    assert all(map(anywhere.allows, ("9.9.9.9", "127.0.0.1", "169.254.169.254", "::1", "fe80::1", "ff02::1")))
+    assert not anywhere.allows("localhost")
+
+
+@pytest.mark.proves("client.targets")
 def test_networks_are_allowed_by_name():
     """They alone, or beside what is public; an IPv4 address in its IPv6 spelling too."""
     inside = parse_targets(["10.0.0.0/8", " ::1 "])
@@ -64,7 +88,7 @@ def test_networks_are_allowed_by_name():
     assert Targets() == PUBLIC
 
 
-@pytest.mark.parametrize("targets", ["", "private", "10.0.0.1/8", "any", "localhost", ["public", "10"], []])
+@pytest.mark.parametrize("targets", ["", "private", "10.0.0.1/8", "all", "localhost", ["public", "10"], []])
 def test_targets_that_are_none(targets):
     """Whoever wrote them is told; a network with bits of a host may be a slip."""
     with pytest.raises(InvalidValue, match="expected 'public'"):

@@ -137,7 +137,7 @@ def test_a_name_that_leads_nowhere(front):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{}", "http://localhost:{}"])
 def test_a_client_may_be_told_to_stay_outside(front, ears, url):
-    """By the resolver of this machine; without targets a URL that one has typed leads where it leads."""
+    """By the resolver of this machine; without targets a URL that names this machine leads to it."""
     allowed, _ = ears
     url = url.format(allowed.port)
     with front.client(url, targets="public", retry=ONCE) as client, pytest.raises(ForbiddenTarget):
@@ -147,6 +147,25 @@ def test_a_client_may_be_told_to_stay_outside(front, ears, url):
         with front.client(url, targets=targets, retry=ONCE) as client, pytest.raises(PeerRefused):
             client.manifest()
     assert len(allowed.heard) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["https://10.0.0.1", "https://169.254.169.254", "https://[fe80::1]", "https://[fd00:ec2::254]"]
+)
+def test_a_client_stays_outside_unless_it_may_go_inside(front, url):
+    """Nobody has said so: an address that is not for everybody is refused before anything is sent."""
+    with front.client(url, retry=ONCE) as client, pytest.raises(ForbiddenTarget):
+        client.manifest()
+
+
+def test_a_client_may_be_told_to_go_anywhere(front, ears):
+    """To whatever address a name has, this machine's too."""
+    allowed, _ = ears
+    url = f"http://0.0.0.0:{allowed.port}"
+    for targets, error in ((None, ForbiddenTarget), ("any", PeerRefused)):
+        with front.client(url, targets=targets, retry=ONCE, allow_http=True) as client, pytest.raises(error):
+            client.manifest()
+    assert len(allowed.heard) == 1
 
 
 @pytest.mark.parametrize("host", ["0x7f.1", "0177.0.0.1", "2130706433", "127.1", "[::ffff:127.0.0.1]", "0"])
@@ -230,5 +249,6 @@ def test_an_agent_has_targets_for_the_keys_of_issuers(front, stack):
     with pytest.raises(Unauthenticated):
         asked(targets=["public"]).request("whoami", {})
     assert not ear.heard
-    assert asked(targets=["public", ALLOWED]).request("whoami", {}).result == {"caller": ME}
-    assert len(ear.heard) == 1
+    for options in ({"targets": ["public", ALLOWED]}, {}):
+        assert asked(**options).request("whoami", {}).result == {"caller": ME}
+    assert len(ear.heard) == 2

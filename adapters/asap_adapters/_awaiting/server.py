@@ -65,6 +65,7 @@ from .._shared.logs import log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.skills import Handler
+from .._shared.urls import targets_for
 from .drive import drive, drive_together
 from .httpx_transport import HttpxTransport
 from .tasks import Task, ThreadTask
@@ -389,7 +390,8 @@ class Performer(BasePerformer):
             base_url, request = keys_request(url)
             # What is begun is ended: else whoever hangs up in time could keep new keys away.
             with anyio.CancelScope(shield=True):
-                transport = HttpxTransport(base_url, self._served.limits, targets=self._served.targets)
+                targets = targets_for(base_url, self._served.targets)
+                transport = HttpxTransport(base_url, self._served.limits, targets=targets)
                 answer: HttpResponse | TransportFailure
                 try:
                     answer = await transport.send(request, self._served.limits.auth_seconds)

@@ -20,7 +20,7 @@ from asap_proto.wire.manifests import Published
 from .bearer import BearerToken
 from .schemes import Credentials
 from .sources import SYSTEM
-from .urls import check_base_url, without_user
+from .urls import check_base_url, targets_for, without_user
 
 __all__ = ["ONCE", "BaseClient", "ClientOptions"]
 
@@ -36,8 +36,8 @@ class ClientOptions(TypedDict, total=False):
     #: What the peer's manifest has to be signed with, such as a `PinnedKey` of `asap_adapters.auth.manifests`; with it
     #: nothing is sent before the manifest was verified, once.
     pinned: Callable[[Published], None] | None
-    #: Where the URL may lead: ``public`` for addresses that are for everybody, and networks such as ``10.0.0.0/8``.
-    #: For a URL that somebody else chose; without it, as for one of your own, anywhere.
+    #: Where the URL may lead: ``public`` for addresses that are for everybody, networks such as ``10.0.0.0/8``, or
+    #: ``any``. Without it a URL that names this machine stays on it, and every other is to lead to what is public.
     targets: str | Iterable[str] | Targets | None
     #: Sent as a bearer token.
     token: str | None
@@ -73,10 +73,10 @@ class BaseClient:
         targets = options.get("targets")
         if targets is not None and transport is not None:
             raise Misuse("a transport that is handed in has targets of its own: give them to it")
-        self._targets: Targets | None = (
-            targets if targets is None or isinstance(targets, Targets) else parse_targets(targets)
-        )
+        if targets is not None and not isinstance(targets, Targets):
+            targets = parse_targets(targets)
         self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
+        self._targets = targets_for(self._base_url, targets)
         self._limits = options.get("limits", Limits())
         self._me = me
         self._peer = options.get("peer")

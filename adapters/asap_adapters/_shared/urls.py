@@ -6,8 +6,9 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from asap_proto.errors import Misuse
+from asap_proto.rules.targets import Targets, targets_of
 
-__all__ = ["check_base_url", "shown", "without_user"]
+__all__ = ["check_base_url", "shown", "targets_for", "without_user"]
 
 
 def check_base_url(url: str, *, allow_http: bool = False) -> str:
@@ -27,6 +28,11 @@ def check_base_url(url: str, *, allow_http: bool = False) -> str:
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise Misuse(f"{shown(url)} is not encrypted; use https, or allow_http=True if you must")
     return url.rstrip("/")
+
+
+def targets_for(url: str, targets: Targets | None) -> Targets:
+    """Where this URL may lead: as was said, else by what it names itself."""
+    return targets_of(urlsplit(url).hostname or "") if targets is None else targets
 
 
 def shown(url: str) -> str:

@@ -37,7 +37,7 @@ Pin = Annotated[
 ]
 Targets = Annotated[
     str | None,
-    Parameter(help="Where the URL may lead, joined by commas: public, and networks such as 10.0.0.0/8; else anywhere."),
+    Parameter(help="Where the URL may lead, joined by commas: public, any, networks such as 10.0.0.0/8."),
 ]
 
 

@@ -58,6 +58,7 @@ from .._shared.agents import Served
 from .._shared.logs import Exchange, log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
+from .._shared.urls import targets_for
 from .drive import drive, drive_together
 from .httpx_transport import HttpxTransport
 from .tasks import Task
@@ -309,7 +310,8 @@ class Performer(BasePerformer):
             if (url := self._keys_wanted(scheme, command)) is None:
                 return
             base_url, request = keys_request(url)
-            transport = HttpxTransport(base_url, self._served.limits, targets=self._served.targets)
+            targets = targets_for(base_url, self._served.targets)
+            transport = HttpxTransport(base_url, self._served.limits, targets=targets)
             answer: HttpResponse | TransportFailure
             try:
                 answer = transport.send(request, seconds)
