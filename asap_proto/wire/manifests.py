@@ -9,10 +9,9 @@ from ..errors import MalformedReply
 from ..model import Manifest
 from .json import dump, load
 from .nouns import decode, encode
+from .paths import MANIFEST_PATH
 
 __all__ = ["MANIFEST_PATH", "dump_manifest", "etag", "load_manifest", "read_manifest"]
-
-MANIFEST_PATH = "/.well-known/asap/manifest.json"
 
 
 def dump_manifest(manifest: Manifest) -> bytes:
