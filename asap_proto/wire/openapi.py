@@ -116,8 +116,7 @@ def _send(limits: Limits, guards: list[str], *, strict: bool) -> _Json:
 
 def _stream(limits: Limits, guards: list[str], *, strict: bool) -> _Json:
     done = _said("What has no parts, refusals included.", _ref("Answer"), _STANDING | _challenge(guards))
-    events = {"description": "Server-sent events, the data of each an Envelope, the last the reply.", "type": "string"}
-    done["content"]["text/event-stream"] = {"schema": events}
+    done["content"]["text/event-stream"] = {"schema": _EVENT}
     asked = _asked(_ref("Call"), limits, guards)
     seen = {"type": "string", "pattern": "^[0-9]{1,18}$"}
     asked["parameters"].append(_header("Last-Event-ID", "The number of the last event that was seen.", seen))
@@ -305,6 +304,16 @@ def _closed(properties: _Json, required: list[str]) -> _Json:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+#: OpenAPI 3.1 has no word for what comes in parts; 3.2 describes each event so.
+_EVENT: _Json = {
+    "description": "Each of the server-sent events; the last is the reply.",
+    "type": "object",
+    "properties": {
+        "id": {"description": "Its number in the task's log.", "type": "string", "pattern": "^[0-9]+$"},
+        "data": {"type": "string", "contentMediaType": _JSON, "contentSchema": {"$ref": f"{_AT}Envelope"}},
+    },
+    "required": ["data"],
+}
 _FAULT = _closed({name: {"type": "string"} for name in ("type", "loc", "msg")}, ["type", "loc", "msg"])
 _ERROR = _closed(
     {
