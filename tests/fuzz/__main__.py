@@ -7,6 +7,7 @@ python tests/fuzz server --replay FILE...           without a fuzzer: what an in
 
 import argparse
 import gc
+import hashlib
 import os
 import random
 import subprocess
@@ -117,16 +118,25 @@ def _inside(name: str, libfuzzer: list[str]) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["asap_adapters", "asap_proto"]):
+        from fuzz.mutating import mutated
         from fuzz.targets import TARGETS
     feed = TARGETS[name].feed
     # The decoders are made while the code runs, each when it is first needed: the seeds need them all.
-    for seed in TARGETS[name].seeds():
-        feed(seed)
+    for seed in set(TARGETS[name].seeds()):
+        try:
+            feed(seed)
+        except BaseException:
+            (KEPT / name / f"seed-{hashlib.sha1(seed, usedforsecurity=False).hexdigest()}").write_bytes(seed)
+            raise
     made = [one for one in gc.get_objects() if isinstance(one, FunctionType)]
     for function in made:
         if function.__code__.co_filename.startswith(("<decode", "<encode")):
             atheris.instrument_func(function)
-    atheris.Setup([name, *libfuzzer], feed)
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        return mutated(data, most, seed, atheris.Mutate)
+
+    atheris.Setup([name, *libfuzzer], feed, custom_mutator=mutate if TARGETS[name].is_json else None)
     atheris.Fuzz()
     return 0
 

@@ -166,6 +166,9 @@ def codings() -> Iterator[bytes]:
         named = re.search(rb"content-encoding: *(\w+)", head.lower())
         if named and named[1].decode() in ENCODINGS and b"chunked" not in head:
             yield from _short(bytes((ENCODINGS.index(named[1].decode()), 99)) + body)
+    member = gzip.compress(b"{}")
+    for behind in (bytes(1), bytes(3), bytes(300), bytes(3) + member, member + bytes(2) + member, bytes(2) + b"x"):
+        yield bytes((ENCODINGS.index("gzip"), 0)) + member + behind
     for size in (0, 1, 65535, 65536, 65537):
         yield bytes((ENCODINGS.index("gzip"), 7)) + gzip.compress(bytes(size))
         yield bytes((ENCODINGS.index("br"), 7)) + brotli.compress(bytes(size))

@@ -20,17 +20,21 @@ FOUND = Path(__file__).with_name("found")
 
 @frozen
 class Target:
-    """`feed` raises where an input breaks something; `share` is its part of the time."""
+    """`feed` raises where an input breaks something; `share` is its part of the time.
+
+    With `is_json` what follows its first two bytes is JSON, or should be.
+    """
 
     feed: Callable[[bytes], None]
     seeds: Callable[[], Iterator[bytes]]
     share: int
+    is_json: bool = False
 
 
 TARGETS = {
-    "server": Target(server.feed, seeds.requests, 4),
+    "server": Target(server.feed, seeds.requests, 4, is_json=True),
     "heads": Target(heads.feed, seeds.heads, 2),
-    "replies": Target(replies.feed, seeds.replies, 2),
+    "replies": Target(replies.feed, seeds.replies, 2, is_json=True),
     "inflating": Target(inflating.feed, seeds.codings, 1),
 }
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fuzz.mutating import mutated
 from fuzz.targets import TARGETS, dictionary, found, words
 
 
@@ -20,6 +21,20 @@ def test_what_was_found_breaks_nothing_any_more(name):
     """An input that once broke something stays mended."""
     for path in found(name):
         TARGETS[name].feed(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["server", "replies"])
+def test_what_is_changed_breaks_nothing(name):
+    """Seeds changed by their values stay inputs, no longer than they may be; the same change can be made again."""
+
+    def plainly(data, most):
+        return data[:most]
+
+    for number, seed in enumerate(sorted(set(TARGETS[name].seeds()))):
+        made = mutated(seed, 4096, number, plainly)
+        assert made == mutated(seed, 4096, number, plainly)
+        assert len(made) <= 4096
+        TARGETS[name].feed(made)
 
 
 def test_the_dictionary_is_one():
