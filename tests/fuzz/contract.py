@@ -16,6 +16,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ASAP_")}
 
+#: Its handlers come to an end: a stream whose task waits for input does not, and whoever follows it waits with it.
 SOURCE = """
 import attrs
 from asap_adapters.{runtime} import Agent
@@ -41,11 +42,6 @@ class Text:
     {wait}task.progress(50, "half")
     {wait}task.save({{"text": input.text}})
     return {{"words": len(input.text.split()) + len(input.words)}}
-
-
-@agent.skill("ask")
-{colour}def ask(task):
-    return {{"told": {wait}task.need_input({{"question": "how many?"}})}}
 
 
 @agent.skill("fail")
