@@ -28,6 +28,13 @@ _OF_FORM = {
     "asap:protocol/malformed_payload",
     "asap:protocol/unknown_method",
 }
+#: What is said of those that ask for what this agent has not: its description has the skills, and what they take.
+_OF_AGENT = {
+    "asap:capability/input_validation",
+    "asap:capability/skill_not_found",
+    "asap:protocol/version_mismatch",
+    "asap:transport/handler_not_found",
+}
 #: Beside what no schema of a noun can say: an id that is 1.0 is an integer to a schema, and a text may be a blank.
 _BEYOND = BEYOND_SCHEMA.keys() | {"rpc_id", "nonce"}
 
@@ -71,7 +78,7 @@ def tells_nothing_of_its_inside(ctx: Any, response: Any, case: Any) -> None:
 
 @schemathesis.check
 def agrees_with_its_description(ctx: Any, response: Any, case: Any) -> None:
-    """What the description calls a request is not refused for its form, and what it does not is no success."""
+    """What the description calls a request is not refused for its form, and what it does not is refused for that."""
     asked = _asked(response)
     if response.status_code == 204:
         assert isinstance(asked, dict | list), "no answer to what is no request"
@@ -86,7 +93,8 @@ def agrees_with_its_description(ctx: Any, response: Any, case: Any) -> None:
         wrong = error is not None and error["data"]["code"] in _OF_FORM
         assert not wrong or set(_faults(error)) & _BEYOND, f"refused, though it fits its description: {error}"
     elif not _CALL.is_valid(_strictly_judged(asked)):
-        assert error is not None, "answered, though it does not fit its description"
+        told = error is not None and error["data"]["code"] in _OF_FORM | _OF_AGENT
+        assert told, f"looked at, though it does not fit its description: {answer}"
 
 
 def _asked(response: Any) -> Any:
