@@ -142,6 +142,20 @@ def interop(session: nox.Session) -> None:
     session.run("pytest", "--numprocesses=auto", "tests/interop", f"--references={folder}", *session.posargs)
 
 
+@nox.session(python="3.11")
+def fuzz(session: nox.Session) -> None:
+    """Feed the core and the inflater to a fuzzer for a while: `nox -s fuzz -- --seconds 600` for longer."""
+    install(session, "fuzz")
+    session.run("python", "tests/fuzz", *session.posargs)
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Hold real servers to the description of their agent for a while; arguments as for `fuzz`."""
+    install(session, "contract")
+    session.run("python", "tests/fuzz/contract.py", *session.posargs)
+
+
 def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None:
     """Install the checkout, editable, with these dependency groups."""
     session.install("-e", package, *(f"--group={group}" for group in groups))

@@ -36,18 +36,24 @@ from ..sources import Sources
 from ..wire import jsonrpc
 from ..wire.body import BodyGauge
 from ..wire.json import dump
-from ..wire.manifests import MANIFEST_PATH, SIGNED_MANIFEST_PATH, dump_manifest, etag
+from ..wire.manifests import dump_manifest, etag
+from ..wire.paths import (
+    ASAP_PATH,
+    HEALTH_PATH,
+    LIVE_PATH,
+    MANIFEST_PATH,
+    METRICS_PATH,
+    READY_PATH,
+    SIGNED_MANIFEST_PATH,
+    STREAM_PATH,
+)
 from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Spend
 from .steps import Steps, ask
 
 __all__ = ["ASAP_PATH", "STREAM_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
 
-ASAP_PATH = "/asap"
-STREAM_PATH = "/asap/stream"
-HEALTH_PATH = "/.well-known/asap/health"
-METRICS_PATH = "/asap/metrics"
 _POSTED = frozenset({ASAP_PATH, STREAM_PATH})
-_READABLE = frozenset({HEALTH_PATH, METRICS_PATH, "/health", "/ready"})
+_READABLE = frozenset({HEALTH_PATH, METRICS_PATH, LIVE_PATH, READY_PATH})
 
 #: What to do with nonces: claim those that come, insist on them, or pass them over as 0.1 and 0.3 do.
 NoncePolicy = Literal["accept", "require", "ignore"]
@@ -298,10 +304,10 @@ class Admission:
             return _document(head, *self._published[head.path])
         if head.path == METRICS_PATH:
             return (yield from ask(ReadMetrics()))
-        if head.path == "/health":
+        if head.path == LIVE_PATH:
             return json_response(200, b'{"status":"ok"}')
         state = yield from ask(ReadState())
-        if head.path == "/ready":
+        if head.path == READY_PATH:
             return (
                 json_response(200, b'{"status":"ok"}') if state.ready else json_response(503, b'{"status":"unready"}')
             )

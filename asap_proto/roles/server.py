@@ -260,7 +260,7 @@ class ServerRole:
         items = yield from ask(Together(stories, self._limits.batch_parallel))
         answers = [item.whole() for item in items if not item.silent]
         if not answers:
-            return HttpResponse(204, admitted.headers)
+            return _silence(admitted)
         return json_response(200, b"[" + b",".join(answers) + b"]", admitted.headers)
 
     def _load(self, admitted: Admitted, body: bytes) -> Any:
@@ -269,7 +269,7 @@ class ServerRole:
 
     def _single(self, item: _Item, admitted: Admitted) -> HttpResponse:
         if item.silent:
-            return HttpResponse(204, admitted.headers)
+            return _silence(admitted)
         if item.error is not None and self._admission.is_refusal(item.error):
             return self._admission.refusal(item.error, admitted.headers, body=item.whole())
         return json_response(200, item.whole(), admitted.headers)
@@ -780,6 +780,11 @@ def _note(error: AsapError, envelope: Envelope | None, caller: Identity | None) 
 
 def _prefers_async(envelope: Envelope) -> bool:
     return envelope.extensions is not None and envelope.extensions.get(PREFER_EXTENSION) == ASYNC_PREFERENCE
+
+
+def _silence(admitted: Admitted) -> HttpResponse:
+    """The answer where none is wanted: nothing, and so of no type."""
+    return HttpResponse(204, {name: value for name, value in admitted.headers.items() if name != "content-type"})
 
 
 def _digest(envelope: Envelope) -> bytes:

@@ -17,10 +17,10 @@ from ..model import Manifest
 from ..plain import plain
 from .json import dump, load
 from .nouns import decode, encode
+from .paths import MANIFEST_PATH
 
 __all__ = [
     "MANIFEST_PATH",
-    "SIGNED_MANIFEST_PATH",
     "Published",
     "dump_enclosed",
     "dump_manifest",
@@ -31,10 +31,6 @@ __all__ = [
     "read_manifest",
     "signable",
 ]
-
-MANIFEST_PATH: Final = "/.well-known/asap/manifest.json"
-#: Where an agent that signs has its manifest in the enclosed form.
-SIGNED_MANIFEST_PATH: Final = "/.well-known/asap/manifest.signed.json"
 
 _ALGORITHM: Final = "ed25519"
 

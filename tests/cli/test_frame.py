@@ -11,7 +11,7 @@ import pytest
 from asap_adapters.cli import main
 
 ASAP = [sys.executable, "-m", "asap_adapters.cli"]
-COMMANDS = ["bench", "demo", "key", "manifest", "schema", "send", "serve", "state", "task", "validate"]
+COMMANDS = ["bench", "demo", "key", "manifest", "openapi", "schema", "send", "serve", "state", "task", "validate"]
 
 #: Runs the command line on a machine that lacks some packages.
 WITHOUT = """

@@ -138,9 +138,9 @@ def _family(pid: int) -> list[int]:
 
 
 @contextmanager
-def served(folder: Path, runtime: str, kind: str, *words: str) -> Iterator[Served]:
-    """A server that is gone when the block is over."""
-    source = SOURCE.format(
+def served(folder: Path, runtime: str, kind: str, *words: str, source: str = SOURCE) -> Iterator[Served]:
+    """A server that is gone when the block is over, of an agent that `source` makes."""
+    source = source.format(
         runtime=runtime,
         imports=_SLEEP[runtime],
         secret=SECRET,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from asap_adapters.auth.manifests import SigningKey
-from asap_proto.wire.manifests import SIGNED_MANIFEST_PATH, dump_manifest
+from asap_proto.wire.manifests import dump_manifest
+from asap_proto.wire.paths import SIGNED_MANIFEST_PATH
 from interop.ours import AGENT, KEY, REFERENCE, agent, play
 from interop.scenarios import CALLER, ECHOES, REFUSALS, TOKEN, Scenario, task
 from scenarios.ears import Ear

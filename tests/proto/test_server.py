@@ -5,6 +5,7 @@ import json
 import pytest
 
 from asap_proto.errors import MalformedJson
+from asap_proto.http import HttpResponse
 from asap_proto.model import TaskCancel
 from asap_proto.roles import Handled, Raised, Returned, Spend, Together
 from asap_proto.rules.quota import Allowed, RetryAfter
@@ -88,7 +89,9 @@ def test_a_notification_is_run_and_not_answered():
     steps = receive(frame)
     invokes(steps)
     writes(steps, Returned({}))
-    assert end(steps, True)[0].status == 204
+    response = end(steps, True)[0]
+    assert (response.status, response.body) == (204, b"")
+    assert "content-type" not in response.headers
     assert end(receive({**frame, "method": "x"}))[0].status == 204
     assert end(receive({**frame, "params": {"envelope": {}}}))[0].status == 204
 
@@ -127,7 +130,7 @@ def test_a_batch_of_notifications_is_not_answered():
     [story] = asks(steps).stories
     invokes(story)
     writes(story, Returned({}))
-    assert finish(steps, (end(story, True)[0],)).status == 204
+    assert finish(steps, (end(story, True)[0],)) == HttpResponse(204, {})
 
 
 @pytest.mark.proves("quota.batch")

@@ -119,6 +119,13 @@ _COMMANDS: Final = (
         ("asap schema", "asap schema Envelope", "asap schema task.request", "asap schema --all --out schemas/"),
     ),
     _Command(
+        "openapi",
+        "Describe an agent's HTTP surface as an OpenAPI 3.1 document.",
+        "For tools that read such documents: clients in other languages, gateways, fuzzers. A running agent does not "
+        "publish it; of one that is asked by URL, limits and strict_http are taken to be the usual ones.",
+        ("asap openapi weather:agent > openapi.json", "asap openapi https://agents.example | jq .paths"),
+    ),
+    _Command(
         "bench",
         "Measure this machine, as ratios to bare JSON work in the same run.",
         "A ratio has a bound where the project promises one; exit code 1 if it is not held.",
