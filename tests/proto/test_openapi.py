@@ -78,11 +78,10 @@ def test_each_path_is_described():
     described = describe(attrs.evolve(echo_manifest(), signature="s"))["paths"]
     assert described.keys() - describe(echo_manifest())["paths"].keys() == {"/.well-known/asap/manifest.signed.json"}
     assert len(described) == 8
-    wire = link(enclosed=b"{}")
+    wire = link(server={"enclosed": b"{}"})
     for path, operations in described.items():
         for method in operations:
-            assert wire.get(path, method=method.upper()).status != 404
-            assert wire.get(path, method=method.upper()).status != 405
+            assert wire.get(path, method=method.upper()).status not in (404, 405)
 
 
 def test_each_status_of_ours_is_described():
