@@ -24,7 +24,11 @@ from hypercorn.utils import parse_socket_addr, wrap_app
 
 from asap_proto.limits import Limits
 
+from .._shared.logs import safe_logger
+
 __all__ = ["serve"]
+
+log = safe_logger("asap_adapters.server")
 
 _VERSIONS = (b"1.0", b"1.1")
 _has_fold = re.compile(rb"\n[ \t]").search
@@ -121,8 +125,11 @@ class _Connection(TCPServer):
                     self._make_room()
                 await self._allow(self._limits.header_seconds)
                 await self._read_data()
-        except OSError:
+        except* OSError:
             pass
+        except* Exception as error:
+            # What is not caught here ends the server, and with it every other connection.
+            log.error("a connection was lost", exc_info=error)
         finally:
             self._crowd.discard(self)
             await self._close()
@@ -227,7 +234,7 @@ class _Protocol(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         status = self._refusal(request)
         if status is None:
-            await super()._create_stream(request)
+            await super()._create_stream(_without_upgrade(request))
         else:
             await self._send_error_response(status)
             await self.send(Closed())
@@ -250,3 +257,16 @@ class _Protocol(H11Protocol):
         if not _is_target(request.target) or any(_has_control(value) for _, value in headers):
             return HTTPStatus.BAD_REQUEST
         return None
+
+
+def _without_upgrade(request: h11.Request) -> h11.Request:
+    """The request without a wish for another protocol, which may be passed over (RFC 9110 section 7.8).
+
+    Hypercorn would open a websocket for it, and fail where more comes before that is refused.
+    """
+    if all(name != b"upgrade" for name, _ in request.headers):
+        return request
+    headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+    return h11.Request(
+        method=request.method, target=request.target, headers=headers, http_version=request.http_version
+    )
