@@ -267,6 +267,4 @@ def _without_upgrade(request: h11.Request) -> h11.Request:
     if all(name != b"upgrade" for name, _ in request.headers):
         return request
     headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
-    return h11.Request(
-        method=request.method, target=request.target, headers=headers, http_version=request.http_version
-    )
+    return h11.Request(method=request.method, target=request.target, headers=headers, http_version=request.http_version)
