@@ -55,6 +55,7 @@ __all__ = [
     "PeerUnreachable",
     "RateLimited",
     "RemoteFault",
+    "ReplyForgotten",
     "ResourceNotFound",
     "SenderMismatch",
     "SkillNotFound",
@@ -375,6 +376,16 @@ class KeyReused(RemoteFault):
         False,
         "Use a new key for a different request.",
         400,
+    )
+
+
+class ReplyForgotten(RemoteFault):
+    kind = Kind(
+        "asap:task/reply_forgotten",
+        -32603,
+        200,
+        False,
+        "The request has run: look at what was done. The operator may raise Limits.task_bytes, or keep a store.",
     )
 
 

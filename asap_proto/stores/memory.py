@@ -20,6 +20,7 @@ from ..wire.json import dump, weight
 from .codec import dump_event, dump_snapshot, load_snapshot
 from .protocols import Accepted, NonceClaim, Refused
 from .records import Change, TaskEvent, TaskRecord
+from .spent import Spent
 
 __all__ = ["MemoryQuotas", "MemoryState"]
 
@@ -48,6 +49,7 @@ class _Kept:
 class MemoryState:
     """A `StateStore` in memory. When full the oldest finished task goes; while none is, new ones have to wait.
 
+    The key of a task that went so stays spent: whoever asks again is told that its reply is gone.
     Nonces are never forgotten early: that would let their envelopes in again. A task whose worker's lease is over was
     cut off, and makes room for a retry of itself. Nothing goes for a request that is then refused.
     """
@@ -61,6 +63,7 @@ class MemoryState:
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
+        self._spent = Spent(limits.keys)
         # All live equally long, so they expire in the order of their insertion.
         self._nonces: OrderedDict[tuple[str, str], float] = OrderedDict()
         #: How many of them each sender has.
@@ -79,6 +82,8 @@ class MemoryState:
             if _is_held(held, now):
                 known = held.job.slot
                 return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
+        elif slot is not None and self._spent.has(slot, now=now):
+            return Refused("forgotten")
         kept = _Kept(record, events)
         if self._is_crowded(kept.size) and not self._can_make_room(kept.size, over):
             return Refused("tasks full")
@@ -87,7 +92,7 @@ class MemoryState:
         if over is not None:
             self._drop(over)
         while self._is_crowded(kept.size):
-            self._drop(next(iter(self._done)))
+            self._make_room(now)
         self._live[record.job.task_id] = kept
         self._bytes += kept.size
         if slot is not None:
@@ -124,7 +129,7 @@ class MemoryState:
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         while self._bytes > self._limits.task_bytes and self._done:
-            self._drop(next(iter(self._done)))
+            self._make_room(record.updated)
         return True
 
     def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:
@@ -206,6 +211,13 @@ class MemoryState:
         if over is not None and (kept := self._live.get(over)) is not None:
             count, held = count - 1, held - kept.size
         return count < self._limits.tasks and held + size <= self._limits.task_bytes
+
+    def _make_room(self, now: float) -> None:
+        """Drops the oldest that is over."""
+        id, kept = next(iter(self._done.items()))
+        self._drop(id)
+        if (slot := kept.record.job.slot) is not None:
+            self._spent.add(slot, kept.record.expires, now=now)
 
     def _tidy(self, now: float) -> None:
         """Drops what has expired, the oldest first."""
