@@ -58,6 +58,7 @@ __all__ = [
     "RateLimited",
     "Redirected",
     "RemoteFault",
+    "ReplyForgotten",
     "ResourceNotFound",
     "SenderMismatch",
     "SkillNotFound",
@@ -379,6 +380,16 @@ class KeyReused(RemoteFault):
         False,
         "Use a new key for a different request.",
         400,
+    )
+
+
+class ReplyForgotten(RemoteFault):
+    kind = Kind(
+        "asap:task/reply_forgotten",
+        -32603,
+        200,
+        False,
+        "The request has run: look at what was done. The operator may raise Limits.task_bytes, or keep a store.",
     )
 
 

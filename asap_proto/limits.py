@@ -111,6 +111,8 @@ class Limits:
     tasks: int = 10_000
     #: Bytes of requests, replies and snapshots held at once in memory; the oldest finished tasks go first.
     task_bytes: int = 64 * 1024 * 1024
+    #: Idempotency keys remembered of finished tasks that went before their time: a retry is told so, and runs nothing.
+    keys: int = 100_000
     #: Lines of one task's log; the oldest go first, a follower that is so far behind misses them.
     task_events: int = 1000
     #: Bytes of one line: of what a handler says of its progress, asks, or names an artifact.

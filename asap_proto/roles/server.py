@@ -19,6 +19,7 @@ from ..errors import (
     KeyReused,
     NoHandler,
     Overloaded,
+    ReplyForgotten,
     SenderMismatch,
     SkillNotFound,
     StateUnavailable,
@@ -517,6 +518,8 @@ class ServerRole:
         if isinstance(answer, Refused):
             if answer.why == "repeated":
                 raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
+            if answer.why == "forgotten":
+                raise ReplyForgotten("this request has run, and its reply is no longer held")
             what = "nonces are remembered" if answer.why == "nonces full" else "tasks are running"
             raise Overloaded(f"too many {what}", facts={"retry_after": 1})
         raise KeyReused("this idempotency key stands for another request")

@@ -21,6 +21,7 @@ from .codec import dump_event, dump_snapshot, load_snapshot
 from .nonces import Nonces
 from .protocols import Accepted, NonceClaim, Refused
 from .records import Change, TaskEvent, TaskRecord
+from .spent import Spent
 
 __all__ = ["MemoryQuotas", "MemoryState"]
 
@@ -51,6 +52,7 @@ class _Kept:
 class MemoryState:
     """A `StateStore` in memory. When full the oldest finished task goes; while none is, new ones have to wait.
 
+    The key of a task that went so stays spent: whoever asks again is told that its reply is gone.
     Nonces are never forgotten early: that would let their envelopes in again. A task whose worker's lease is over was
     cut off, and makes room for a retry of itself. Nothing goes for a request that is then refused.
     """
@@ -65,6 +67,7 @@ class MemoryState:
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
+        self._spent = Spent(limits.keys)
         self._nonces = Nonces(limits)
 
     def accept(
@@ -80,6 +83,8 @@ class MemoryState:
             if _is_held(held, now):
                 known = held.job.slot
                 return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
+        elif slot is not None and self._spent.has(slot, now=now):
+            return Refused("forgotten")
         kept = _Kept(record, events)
         is_crowded = self._is_crowded(kept.size)
         if is_crowded and not self._can_make_room(kept.size, over):
@@ -89,7 +94,7 @@ class MemoryState:
         if over is not None:
             self._drop(over)
         while is_crowded and self._is_crowded(kept.size):
-            self._drop(next(iter(self._done)))
+            self._make_room(now)
         self._live[record.job.task_id] = kept
         self._bytes += kept.size
         if slot is not None:
@@ -126,7 +131,7 @@ class MemoryState:
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         while self._bytes > self._most_bytes and self._done:
-            self._drop(next(iter(self._done)))
+            self._make_room(record.updated)
         return True
 
     def events(self, task_id: str, *, after: int, most: int) -> tuple[TaskEvent, ...]:
@@ -179,6 +184,13 @@ class MemoryState:
         if over is not None and (kept := self._live.get(over)) is not None:
             count, held = count - 1, held - kept.size
         return count < self._most and held + size <= self._most_bytes
+
+    def _make_room(self, now: float) -> None:
+        """Drops the oldest that is over."""
+        id, kept = next(iter(self._done.items()))
+        self._drop(id)
+        if (slot := kept.record.job.slot) is not None:
+            self._spent.add(slot, kept.record.expires, now=now)
 
     def _tidy(self, now: float) -> None:
         """Drops what has expired, the oldest first."""

@@ -28,9 +28,9 @@ class NonceClaim:
 
 @plain
 class Refused:
-    """Why nothing was accepted: the nonce was seen before, there is no room for more nonces, or for more tasks."""
+    """Why nothing was accepted: a nonce seen before, no room, or a key of what has run and whose reply is gone."""
 
-    why: Literal["repeated", "nonces full", "tasks full"]
+    why: Literal["repeated", "nonces full", "tasks full", "forgotten"]
 
 
 #: What came of a request that asks to be accepted.

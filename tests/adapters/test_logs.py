@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from asap_adapters._shared import logs
 from asap_adapters._shared.logs import Exchange, Redacting, SafeFormatter, exchanges, safe_logger, safe_trace
 from asap_proto.http import HttpResponse, RequestHead
 
@@ -49,6 +50,33 @@ def test_a_long_message_is_cut(written):
     log.error("%s", "a" * 1_000_000)
     log.error("it failed", exc_info=raised(ValueError("a" * 1_000_000)))
     assert len(out.getvalue()) < 100_000
+
+
+def test_a_long_message_costs_little(written, monkeypatch):
+    """Secrets are looked for in what is written, and nowhere else: what a caller makes long holds up nobody."""
+    log, out = written
+    looked_at = []
+    look = logs.redact_text
+    monkeypatch.setattr(logs, "redact_text", lambda text: looked_at.append(len(text)) or look(text))
+    long = "token=x1, a=b " * 50_000
+    log.error("it failed: %s", long)
+    log.error("it failed", exc_info=raised(ValueError(long)))
+    record = logging.LogRecord("a", logging.ERROR, "here", 1, "it failed", (), None)
+    record.exc_text = record.stack_info = long
+    SafeFormatter().format(record)
+    assert sum(looked_at) < len(long)
+    assert "x1" not in out.getvalue()
+
+
+@pytest.mark.parametrize("secret", ["eyJ" + "x1" * 4000 + ".a.b", "https://me:" + "x1" * 4000 + "@host"])
+@pytest.mark.parametrize("before", [9_000, 12_000, 16 * 1024 - 8])
+def test_no_secret_is_cut_in_two(written, secret, before):
+    """Half of one would not be known for what it is."""
+    log, out = written
+    text = "a " * (before // 2) + secret + " b" * 9_000
+    log.error("%s", text)
+    log.error("it failed", exc_info=raised(ValueError(text)))
+    assert "x1" not in out.getvalue()
 
 
 def test_a_trace_says_where_but_not_what(written):

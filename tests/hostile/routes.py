@@ -156,7 +156,7 @@ def headers(at: Place) -> Iterator[Case]:
         yield Case(name, (top + b"\r\n" + line.encode("latin-1") + rest,), no_http())
     for name, more in _HARMLESS.items():
         yield Case(name, (posted(at, body, more=more),), good())
-    for name, more in _UPGRADES.items():
+    for name, more in UPGRADES.items():
         passed_over = Expect(REFUSALS | {200, 403, 426})
         yield Case(f"an upgrade to {name}", (posted(at, body, more=more),), passed_over)
         sends = head(at, method="GET", target="/health", more=more)
@@ -228,7 +228,7 @@ _HARMLESS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 #: A server may pass an upgrade over, or refuse it; it must not do it.
-_UPGRADES: dict[str, tuple[tuple[str, str], ...]] = {
+UPGRADES: dict[str, tuple[tuple[str, str], ...]] = {
     "websocket": (
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),

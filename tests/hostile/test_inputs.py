@@ -10,8 +10,9 @@ import pytest
 from attrs import frozen
 
 from hostile import bodies, envelopes, frames, framing, origins, payloads, routes, streams, texts
-from hostile.cases import Case, Place, call, envelope, guarded_place, head, open_place, posted, request
+from hostile.cases import REFUSALS, Case, Place, call, envelope, guarded_place, head, open_place, posted, request
 from hostile.deviations import DEVIATIONS
+from hostile.routes import UPGRADES
 from hostile.servers import SECRET, Served
 from hostile.sockets import Exchange, Line
 from hostile.verdicts import problems
@@ -99,6 +100,21 @@ def test_requests_one_behind_another(server: Served) -> None:
     with Line(server.address) as line:
         came = line.exchange((packet,), to_close=True)
     assert [json.loads(each.body)["id"] for each in came.answers] == ids
+
+
+@pytest.mark.parametrize("name", UPGRADES)
+@pytest.mark.parametrize(
+    "behind", [b"\x81\x00" * 5, b"\x88\x02\x03\xe8", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
+)
+def test_an_upgrade_with_more_behind(server: Served, name: str, behind: bytes) -> None:
+    """Whoever speaks another protocol before it is agreed on harms its own connection alone."""
+    at = open_place(server.port)
+    sends = head(at, method="GET", more=UPGRADES[name])
+    for pieces in ((sends + behind,), (sends, behind), (sends, 0.05, behind)):
+        with Line(server.address) as line:
+            came = line.exchange(pieces, to_close=True)
+        assert came.status in REFUSALS
+    check_health(server, at)
 
 
 def test_what_is_counted_stays_small(server: Served) -> None:

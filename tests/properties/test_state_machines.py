@@ -161,8 +161,8 @@ class TasksMachine(Timed):
             if known and not held:
                 # Its worker was cut off: it made room for its retry.
                 self.live.pop(known.id, None)
-            # A finished task may have been forgotten for want of room; one that runs never is.
-            assert held is None or held.id in self.done
+            # A finished task may be forgotten for want of room, but not that it has run.
+            assert held is None
             assert not seen
             self.live[record.id] = record
             self.logs[record.id] = [1]
@@ -177,6 +177,9 @@ class TasksMachine(Timed):
             assert (answer.task_id, answer.reply, held.job.slot.digest) == (held.id, held.reply, digest)
         elif isinstance(answer, Reused):
             assert held.job.slot.digest != digest
+        elif answer.why == "forgotten":
+            assert held.id in self.done
+            assert self.store.read(held.id, now=self.now) is None
         elif answer.why == "repeated":
             assert seen
         elif answer.why == "nonces full":

@@ -17,6 +17,8 @@ from asap_proto.rules.nesting import check_depth
 from asap_proto.rules.quota import RetryAfter, parse_quota
 from asap_proto.rules.slot import Fresh
 from asap_proto.stores import MemoryQuotas, MemoryState, NonceClaim
+from asap_proto.stores.records import Slot
+from asap_proto.stores.spent import Spent
 from asap_proto.wire import jsonrpc
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.json import dump, load
@@ -169,6 +171,13 @@ def nonce_seconds(n):
 def nonces_held(n):
     store = MemoryState(Limits(nonces_each=100_000))
     return all(store.accept(None, NonceClaim("a", str(i), 1.0), (), now=0.0) == Fresh() for i in range(n))
+
+
+def spent_keys(n):
+    spent = Spent(L.keys)
+    for number in range(n):
+        spent.add(Slot("a", str(number), b""), 1.0, now=0.0)
+    return spent.has(Slot("a", "0", b""), now=0.0)
 
 
 def nonces_of_one(n):
@@ -396,6 +405,7 @@ BOUNDS = {
     "nonces_each": (nonces_of_one, 20_000),
     "task_seconds": (task_seconds, 3599),
     "tasks": (tasks, 10_000),
+    "keys": (spent_keys, 100_000),
     "task_bytes": (task_bytes, 64 * 1024 * 1024),
     "task_events": (task_events, 1000),
     "event_bytes": (event_bytes, 16 * 1024),

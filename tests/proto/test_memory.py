@@ -176,11 +176,32 @@ def test_what_grows_beyond_the_bound_makes_the_oldest_go():
 
 
 def test_a_reply_larger_than_all_room_is_not_kept():
-    """Nothing is remembered beyond the bound."""
+    """Nothing is remembered beyond the bound, but that it has run."""
     store = MemoryState(Limits(task_bytes=RECORD + 10))
     finished(store, "task_1", "key", reply=bytes(11))
     assert ids(store) == []
-    assert accept(store, record_of(job_of("task_2"))) == Fresh()
+    assert accept(store, record_of(job_of("task_2", "key"))) == Refused("forgotten")
+    assert accept(store, record_of(job_of("task_2", "another"))) == Fresh()
+
+
+def test_a_key_stays_spent_when_its_task_had_to_go():
+    """Whoever fills the store makes nothing run twice: until the reply would have expired, a retry is told."""
+    store = MemoryState(Limits(tasks=1))
+    finished(store, "task_1", "key", expires=T + 100.0)
+    running(store, "task_2")
+    assert accept(store, record_of(job_of("task_3", "key")), nonce_of("n"), now=T + 99.0) == Refused("forgotten")
+    assert accept(store, None, nonce_of("n"), now=T + 99.0) == Fresh()  # nothing was claimed for what was refused
+    assert accept(store, record_of(job_of("task_3", "key")), now=T + 100.0) == FULL
+
+
+@pytest.mark.parametrize(("keys", "answer"), [(2, Refused("forgotten")), (1, FULL), (0, FULL)])
+def test_keys_that_are_spent_are_bounded(keys, answer):
+    """The oldest goes first."""
+    store = MemoryState(Limits(tasks=1, keys=keys))
+    finished(store, "task_1", "one")
+    finished(store, "task_2", "two")
+    running(store, "task_3")
+    assert accept(store, record_of(job_of("task_4", "one"))) == answer
 
 
 @pytest.mark.parametrize(("room", "answer"), [(2 * RECORD + 6 * 450, FULL), (2 * RECORD + 7 * 450, Fresh())])

@@ -48,10 +48,14 @@ def test_nonces_are_claimed_required_or_passed_over():
         ("repeated", "asap:protocol/invalid_nonce", 200),
         ("nonces full", "asap:transport/thread_pool_exhausted", 503),
         ("tasks full", "asap:transport/thread_pool_exhausted", 503),
+        ("forgotten", "asap:task/reply_forgotten", 200),
     ],
 )
 def test_what_is_not_accepted(why, code, status):
-    """A repeated nonce is refused; where no more nonces or tasks fit, the peer is asked to come back."""
+    """A repeated nonce is refused; where no more nonces or tasks fit, the peer is asked to come back.
+
+    What has run, and whose reply had to go, is not run again.
+    """
     steps = receive(request_frame(extensions=NONCE))
     accepts(steps)
     response, event = end(steps, Refused(why))

@@ -35,7 +35,8 @@ __all__ = [
     "safe_trace",
 ]
 
-#: Characters of a message, and of a trace, that are written; the rest is cut off.
+#: Characters of a message, and of a trace, that are written; the rest is cut off. In no more are secrets looked for:
+#: whoever sends ten megabytes for an exception to repeat would hold up everybody else for seconds.
 _MESSAGE_MOST: Final = 16 * 1024
 _TRACE_MOST: Final = 64 * 1024
 #: Bytes of a body that is written down in whole; of a larger one only its size.
@@ -80,13 +81,13 @@ def _make_safe(record: logging.LogRecord) -> None:
         message = record.getMessage()
     except Exception:  # noqa: BLE001  (logging itself would print the arguments as they are)
         message = f"{record.msg} (what was to be filled in does not fit)"
-    record.msg, record.args = printable(_shown(message.rstrip(), known))[:_MESSAGE_MOST], None
+    record.msg, record.args = printable(_shown(_cut(message), known).rstrip())[:_MESSAGE_MOST], None
     if record.exc_info and record.exc_info[1]:
         record.exc_text = safe_trace(record.exc_info[1], known)
     elif record.exc_text:
-        record.exc_text = _block(_shown(record.exc_text, known))
+        record.exc_text = _block(_shown(_cut(record.exc_text, _TRACE_MOST), known))
     if record.stack_info:
-        record.stack_info = _block(_shown(record.stack_info, known))
+        record.stack_info = _block(_shown(_cut(record.stack_info, _TRACE_MOST), known))
     record.exc_info = None
     record.secrets = ()
     record.is_safe = True
@@ -100,7 +101,7 @@ def safe_trace(error: BaseException, known: tuple[str, ...] = ()) -> str:
     trace = traceback.TracebackException.from_exception(error, lookup_lines=Redacting.reveals, compact=True)
     if not Redacting.reveals:
         _forget_code(trace)
-    return _block(_shown("".join(trace.format()), known))
+    return _block(_shown("".join(map(_cut, trace.format())), known))
 
 
 def _forget_code(trace: traceback.TracebackException) -> None:
@@ -110,6 +111,14 @@ def _forget_code(trace: traceback.TracebackException) -> None:
             places = [(frame.filename, frame.lineno or 0, frame.name, "") for frame in each.stack]
             each.stack = traceback.StackSummary.from_list(places)
             left += each.__cause__, each.__context__, *(each.exceptions or ())
+
+
+def _cut(text: str, most: int = _MESSAGE_MOST) -> str:
+    """The beginning of a text that is long: up to a blank, for half a secret is not known as one."""
+    if len(text) <= most:
+        return text
+    whole, *rest = text[:most].rsplit(maxsplit=1) or [""]
+    return f"{whole if rest else ''} {CUT}\n"
 
 
 def _block(text: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import select
 import socket
+from typing import Final
 
-__all__ = ["listen", "url_of"]
+__all__ = ["LOOK_SECONDS", "has_hung_up", "listen", "url_of"]
+
+#: How often it is looked whether a caller is still there, while nothing of it is read.
+LOOK_SECONDS: Final = 1.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -21,3 +26,10 @@ def url_of(listener: socket.socket) -> str:
     """The base URL of what listens here."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def has_hung_up(connection: int) -> bool:
+    """Whether the other end has said all that it will, though some of that may be unread yet; by the file's number."""
+    look = select.poll()
+    look.register(connection, getattr(select, "POLLRDHUP", 0))  # without it, where it has reset the connection
+    return bool(look.poll(0))

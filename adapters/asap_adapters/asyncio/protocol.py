@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from asap_proto.limits import Limits
 
+from .._shared.sockets import LOOK_SECONDS, has_hung_up
+
 __all__ = ["BoundedHttp", "bounded"]
 
 #: How long what still comes is heard, and not read, once the last answer of a connection is given.
@@ -64,6 +66,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._quiet_since = time.monotonic()
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -85,7 +88,21 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_head()
         self._forget_reader()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         super().connection_lost(exc)
+        for cycle in self._asked:  # else the last alone would hear of it
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _look_for_caller(self) -> None:
+        """Whoever asks more before it is answered is not read meanwhile, so nobody would say that it is gone."""
+        self._look_timer = None
+        if len(self._asked) > 1 and not self.transport.is_closing():
+            if has_hung_up(self.transport.get_extra_info("socket").fileno()):
+                self.transport.abort()
+            else:
+                self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look_for_caller)
 
     def _expect_head(self) -> None:
         self._forget_head()
@@ -207,6 +224,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._asked.append(self.cycle)
         # It is run by a task that has not begun yet.
         self.cycle.send = self._telling(self.cycle, self.cycle.send)  # type: ignore[assignment, method-assign]
+        if len(self._asked) > 1 and self._look_timer is None:
+            self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look_for_caller)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -258,6 +277,7 @@ class BoundedHttp(HttpToolsProtocol):
             if self.pipeline and self.pipeline[0][0] is broken:
                 self.pipeline.popleft()
             broken.disconnected = True
+            broken.waiting_for_100_continue = False
             broken.message_event.set()
             if broken.response_started:
                 self._last_words = b""

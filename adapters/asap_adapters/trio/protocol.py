@@ -18,13 +18,18 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
-from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr, wrap_app
 
 from asap_proto.limits import Limits
 
+from .._shared.logs import safe_logger
+from .._shared.sockets import LOOK_SECONDS, has_hung_up
+
 __all__ = ["serve"]
+
+log = safe_logger("asap_adapters.server")
 
 _VERSIONS = (b"1.0", b"1.1")
 _has_fold = re.compile(rb"\n[ \t]").search
@@ -96,6 +101,8 @@ class _Connection(TCPServer):
         self._is_idle = False
         # Whether all is said; what still comes is not read.
         self._is_over = False
+        # Whether nobody is there any more.
+        self._is_gone = False
         self._reading = trio.CancelScope()
 
     async def run(self) -> None:
@@ -106,6 +113,7 @@ class _Connection(TCPServer):
             async with TaskGroup() as self._task_group:
                 self.protocol = self._http = _Protocol(  # type: ignore[assignment]
                     self._limits,
+                    there,
                     self.app,
                     self.config,
                     self.context,
@@ -121,8 +129,11 @@ class _Connection(TCPServer):
                     self._make_room()
                 await self._allow(self._limits.header_seconds)
                 await self._read_data()
-        except OSError:
+        except* OSError:
             pass
+        except* Exception as error:
+            # What is not caught here ends the server, and with it every other connection.
+            log.error("a connection was lost", exc_info=error)
         finally:
             self._crowd.discard(self)
             await self._close()
@@ -146,7 +157,7 @@ class _Connection(TCPServer):
                     await self.protocol.handle(Closed())
         elif isinstance(event, Updated):
             self._is_idle = event.idle
-            if event.idle:
+            if event.idle and not self._is_gone:
                 self._quiet_since = trio.current_time()
                 await self._allow(self._limits.idle_seconds)
             else:
@@ -184,7 +195,9 @@ class _Connection(TCPServer):
                 await self.protocol.handle(RawData(data))
             if not self._is_over:
                 await self.protocol.handle(RawData(b""))
+        self._is_gone = True
         await self.protocol.handle(Closed())
+        await self.idle_task.stop()  # which would keep the connection for as long as it waits
 
     async def _allow(self, seconds: float) -> None:
         """The next request has so long to come, from now."""
@@ -201,9 +214,10 @@ class _Connection(TCPServer):
 class _Protocol(H11Protocol):
     """HTTP/1.0 and 1.1 alone: neither HTTP/2 without TLS nor what only looks like HTTP."""
 
-    def __init__(self, limits: Limits, *given: Any) -> None:
+    def __init__(self, limits: Limits, connection: trio.socket.SocketType, *given: Any) -> None:
         super().__init__(*given)
         self._limits = limits
+        self.can_read = _CanRead(connection)
         # The head that is being read, as it comes: h11 mends what is better refused.
         self._head = b""
 
@@ -227,7 +241,7 @@ class _Protocol(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         status = self._refusal(request)
         if status is None:
-            await super()._create_stream(request)
+            await super()._create_stream(_without_upgrade(request))
         else:
             await self._send_error_response(status)
             await self.send(Closed())
@@ -250,3 +264,30 @@ class _Protocol(H11Protocol):
         if not _is_target(request.target) or any(_has_control(value) for _, value in headers):
             return HTTPStatus.BAD_REQUEST
         return None
+
+
+class _CanRead(EventWrapper):
+    """Whether more is read: not before what came is answered, for whoever asks more before that."""
+
+    def __init__(self, connection: trio.socket.SocketType) -> None:
+        super().__init__()
+        self._connection = connection
+
+    async def wait(self) -> None:
+        """Raises `trio.ClosedResourceError` once the caller is gone: nobody else would say so, as nothing is read."""
+        while True:
+            with trio.move_on_after(LOOK_SECONDS):
+                return await super().wait()
+            if self._connection.fileno() < 0 or has_hung_up(self._connection.fileno()):
+                raise trio.ClosedResourceError
+
+
+def _without_upgrade(request: h11.Request) -> h11.Request:
+    """The request without a wish for another protocol, which may be passed over (RFC 9110 section 7.8).
+
+    Hypercorn would open a websocket for it, and fail where more comes before that is refused.
+    """
+    if all(name != b"upgrade" for name, _ in request.headers):
+        return request
+    headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+    return h11.Request(method=request.method, target=request.target, headers=headers, http_version=request.http_version)
