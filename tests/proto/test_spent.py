@@ -40,7 +40,7 @@ def test_a_key_that_is_spent_again_is_so_until_its_later_time():
     """The end of its first time does not end its second."""
     spent = Spent(100)
     spent.add(slot("k"), 10.0, now=0.0)
-    spent.add(slot("k"), 25.0, now=15.0)
+    spent.add(slot("k"), 25.0, now=5.0)
     spent.add(slot("other"), 30.0, now=20.0)
     assert [spent.has(slot("k"), now=now) for now in (20.0, 24.9, 25.0)] == [True, True, False]
     for number in range(3):
