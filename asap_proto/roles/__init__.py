@@ -46,9 +46,10 @@ from .commands import (
     Watch,
     Write,
 )
+from .judging import ASYNC_PREFERENCE, PREFER_EXTENSION
 from .keeping import KeeperRole
 from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri, error_id
-from .server import ASYNC_PREFERENCE, PREFER_EXTENSION, ServerRole
+from .server import ServerRole
 from .steps import Steps, ask
 
 __all__ = [

@@ -5,28 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 from attrs import evolve
 
 from ..errors import (
     AsapError,
-    HandlerInterrupted,
     InvalidNonce,
     InvalidTimestamp,
     KeyReused,
-    NoHandler,
     Overloaded,
     ReplyForgotten,
-    SenderMismatch,
     SkillNotFound,
     StateUnavailable,
     StillRunning,
     TakenOver,
     Unauthenticated,
-    WrongRecipient,
 )
 from ..http import HttpResponse, RequestHead
 from ..limits import Limits
@@ -43,49 +37,39 @@ from ..model import (
     TaskStatus,
     payload_name,
 )
-from ..model._value import JsonObject, Value
+from ..model._value import JsonObject
 from ..plain import plain
 from ..rules.forwarding import Proxies
-from ..rules.freshness import check_fresh, nonce_of
-from ..rules.identity import Identity, SignedIdentity, check_sender
+from ..rules.freshness import check_fresh
+from ..rules.identity import SignedIdentity
 from ..rules.nesting import depth_of
-from ..rules.redaction import redact
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, Slot, TaskEvent, TaskRecord
+from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, TaskEvent, TaskRecord
 from ..wire import jsonrpc
-from ..wire.json import dump, load, weight
+from ..wire.json import load, weight
 from ..wire.nouns import decode_envelope, encode
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
-from .answering import ANSWERED, Answer, Answering, Question
+from .answering import Answer, Answering, Question
 from .commands import (
     Accept,
-    Background,
-    Cancelled,
     Handled,
-    Invoke,
     Observe,
     Pause,
     ReadTask,
-    Returned,
-    Saturated,
     Together,
     Write,
 )
-from .running import TASK, Settled, TaskCancelled, TaskRole, respond
+from .judging import Judge, Judged, note_of, prefers_async
+from .running import TASK, Settled, TaskRole, respond
 from .steps import Steps, ask, told
 from .streaming import follow
+from .working import Work
 
-__all__ = ["ASYNC_PREFERENCE", "PREFER_EXTENSION", "ServerRole"]
+__all__ = ["ServerRole"]
 
 #: Where the envelope stands in a request.
 _ENVELOPE = "$.params.envelope"
-#: Where a request asks to be answered at once, in the words of RFC 7240.
-PREFER_EXTENSION = "prefer"
-ASYNC_PREFERENCE = "respond-async"
-
-#: How long a task that nobody waits for lets others have their turn, where every thread is busy.
-_TURN_SECONDS = 0.05
 
 _SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
 
@@ -101,22 +85,6 @@ class _Item:
 
     def whole(self) -> bytes:
         return jsonrpc.answer(self.member, self.id)
-
-
-@plain
-class _Judged:
-    """A request that may be accepted: `name` is its handler's, none for a built-in answer."""
-
-    envelope: Envelope
-    payload: Any
-    name: str | None
-    at: datetime
-    now: float
-    nonce: NonceClaim | None
-    slot: Slot | None
-    caller: Identity | None
-    size: int
-    payer: str
 
 
 class ServerRole:
@@ -156,12 +124,7 @@ class ServerRole:
     ) -> None:
         self._manifest = manifest
         self._sources = sources
-        self._skills = frozenset(skill.id for skill in manifest.capabilities.skills)
-        self._handles = frozenset(handles)
-        self._restartable = frozenset(restartable)
         self._limits = limits
-        self._nonces = nonces
-        self._check_recipient = check_recipient
         self._admission = Admission(
             manifest,
             sources,
@@ -175,13 +138,13 @@ class ServerRole:
             enclosed=enclosed,
         )
         self._metered = frozenset(metered)
+        self._judge = Judge(manifest, sources, limits, handles=handles, nonces=nonces, check_recipient=check_recipient)
+        self._skills = self._judge.skills
+        self._work = Work(manifest.id, sources, limits, skills=self._skills, restartable=restartable, durable=durable)
+        #: The tasks that this worker has in hand, and how many stories have each.
+        self.live = self._work.live
         self.worker = worker
         self._durable = durable
-        #: The tasks that stories of this worker have in hand, and how many have each: a run that has lost its task may
-        #: still be there when the worker has it again.
-        self.live: dict[str, int] = {}
-        #: Of these, how often each was asked for again while it ran; without end where it no longer needs its caller.
-        self._wanted: dict[str, float] = {}
         # What no store outlives is run here or never: its lease holds for as long as a handler may run.
         self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
         self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
@@ -200,7 +163,7 @@ class ServerRole:
 
     def unread(self, admitted: Admitted, error: AsapError) -> Steps[HttpResponse]:
         """The answer to a body that could not be read, or is not the one that was signed."""
-        yield Observe(Handled("other", error.code, 0.0, _note(error, None, admitted.caller)))
+        yield Observe(Handled("other", error.code, 0.0, note_of(error, None, admitted.caller)))
         return self.refuse(admitted, error)
 
     def turn_away(self) -> Steps[HttpResponse]:
@@ -292,7 +255,7 @@ class ServerRole:
             value, key = jsonrpc.check_call(frame)
             place = _ENVELOPE
             envelope = decode_envelope(value, size=len(body))
-            judged = self._judge(envelope, key, admitted, weight(body))
+            judged = self._judge.judge(envelope, key, admitted, weight(body))
             payload_type = envelope.payload_type
             if isinstance(judged.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)
@@ -302,7 +265,7 @@ class ServerRole:
                 return (yield from self._received(admitted, body))
         except AsapError as error:
             seconds = self._sources.clock.elapsed() - started
-            yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
+            yield Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
             return self._refused(error.under(place), admitted, id)
         yield Observe(Handled(payload_type, None, self._sources.clock.elapsed() - started))
         poll = self._limits.beat_seconds if self._durable else self._limits.stream_beat_seconds
@@ -320,7 +283,7 @@ class ServerRole:
             return self._refused(error, admitted, id)
         return None
 
-    def _found(self, judged: _Judged) -> Steps[TaskRecord]:
+    def _found(self, judged: Judged) -> Steps[TaskRecord]:
         """The task that a query asks to follow."""
         if judged.nonce is not None:
             answer = yield from ask(Accept(None, judged.nonce, (), judged.now))
@@ -329,17 +292,17 @@ class ServerRole:
         question = Question(judged.payload, judged.envelope, judged.caller, judged.now, judged.payer, judged.size)
         return (yield from self._answering.task(judged.payload.task_id, question))
 
-    def _submit(self, judged: _Judged, name: str) -> Steps[TaskRecord]:
+    def _submit(self, judged: Judged, name: str) -> Steps[TaskRecord]:
         """A task that runs with nobody waiting: accepted now, or when this was asked before."""
         record, events = self._record(judged, name, _SUBMITTED)
         answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
         if isinstance(answer, Fresh):
-            task = self._task(record)
-            if not (yield from self._place(task)):
+            task = self._work.task(record)
+            if not (yield from self._work.place(task)):
                 yield from self.resume(record)
             return task.record
         if isinstance(answer, Busy | Kept):
-            self._want(answer.task_id, math.inf)
+            self._work.want(answer.task_id, math.inf)
             known = yield from ask(ReadTask(answer.task_id, judged.now))
             if known is not None:
                 return known
@@ -371,13 +334,13 @@ class ServerRole:
             silent = "id" not in frame
             try:
                 envelope = decode_envelope(value, size=size)
-                judged = self._judge(envelope, key, admitted, held)
+                judged = self._judge.judge(envelope, key, admitted, held)
                 payload_type = envelope.payload_type
                 if judged.name is None:
                     settled = yield from self._answer(judged)
                 else:
                     # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
-                    status = _SUBMITTED if envelope.extensions and _prefers_async(envelope) else _WORKING
+                    status = _SUBMITTED if envelope.extensions and prefers_async(envelope) else _WORKING
                     record, events = self._record(judged, judged.name, status)
                     if record.job.name in self._metered:
                         answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
@@ -389,11 +352,13 @@ class ServerRole:
                     if answer.__class__ is not Fresh:
                         settled = yield from self._repeated(answer, judged)
                     elif status is _WORKING:
-                        settled = yield from self._run(TaskRole(record, self._manifest.id, self._sources, self._limits))
+                        settled = yield from self._work.run(
+                            TaskRole(record, self._manifest.id, self._sources, self._limits)
+                        )
                         if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
                             yield from self._give_back(record.job, judged.payer)
                     else:
-                        settled = yield from self._submitted(self._task(record))
+                        settled = yield from self._submitted(self._work.task(record))
                 member, error = settled.member, settled.error
             except AsapError as found:
                 error = found.under(place + _ENVELOPE[1:])
@@ -402,56 +367,8 @@ class ServerRole:
         if error is None:
             yield Observe(Handled(payload_type, None, seconds))
         else:
-            yield Observe(Handled(payload_type, error.code, seconds, _note(error, envelope, admitted.caller)))
+            yield Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
         return _Item(jsonrpc.rpc_id(frame), member, error, silent)
-
-    def _judge(self, envelope: Envelope, key: str | None, admitted: Admitted, size: int) -> _Judged:
-        """Sender, recipient, time, nonce, handler, in this order (ASAP: order of checks).
-
-        The nonce is claimed last of all, in one step with the slot.
-        """
-        caller = admitted.caller
-        if caller is not None:
-            check_sender(envelope.sender, caller=caller)
-        if self._check_recipient and envelope.recipient != self._manifest.id:
-            raise WrongRecipient(f"this is {self._manifest.id}", path="$.recipient")
-        at = self._sources.clock.now()
-        if envelope.timestamp is not None:
-            check_fresh(envelope.timestamp, now=at, limits=self._limits)
-        elif self._nonces == "require":
-            raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
-        now = at.timestamp()
-        nonce = self._nonce(envelope) if envelope.extensions or self._nonces == "require" else None
-        claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
-        payload: Any = envelope.payload
-        if payload.__class__ is TaskRequest and payload.skill_id in self._skills:
-            name: str | None = payload.skill_id
-        else:
-            payload, name = self._handler_of(envelope)
-        slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
-        return _Judged(envelope, payload, name, at, now, claim, slot, caller, size, admitted.quota_key)
-
-    def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
-        """What is handled that is no request of a skill of ours, and by which handler; none for a built-in answer.
-
-        Raises `NoHandler` or `SkillNotFound`.
-        """
-        payload: Any = envelope.payload
-        kind = payload.__class__
-        if kind is TaskRequest:
-            facts = {"skill_id": payload.skill_id[:64]}
-            raise SkillNotFound("no such skill", path="$.payload.skill_id", facts=facts)
-        if isinstance(payload, Value):
-            if kind in self._handles:
-                return payload, payload_name(kind)
-            if isinstance(payload, McpToolCall):
-                if payload.tool_name in self._skills:
-                    return TaskRequest("", payload.tool_name, payload.arguments), payload.tool_name
-                return payload, None
-            if kind in ANSWERED:
-                return payload, None
-        shown = envelope.payload_type[:64]
-        raise NoHandler("no handler for this payload type", path="$.payload_type", facts={"payload_type": shown})
 
     def _accept(
         self, record: TaskRecord, nonce: NonceClaim | None, events: tuple[TaskEvent, ...], now: float, payer: str
@@ -481,10 +398,10 @@ class ServerRole:
 
     def _submitted(self, task: TaskRole) -> Steps[Settled]:
         """What is answered at once, and run with nobody waiting."""
-        placed = yield from self._place(task)
-        return Settled(task.standing(), None) if placed else (yield from self._resumed(task))
+        placed = yield from self._work.place(task)
+        return Settled(task.standing(), None) if placed else (yield from self._work.resumed(task))
 
-    def _record(self, judged: _Judged, name: str, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
+    def _record(self, judged: Judged, name: str, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
         """A request as it may be accepted, to be run at once or submitted, and the first line of its log."""
         envelope, now = judged.envelope, judged.now
         depth = depth_of(envelope.extensions, most=self._limits.task_depth) if envelope.extensions else 0
@@ -494,15 +411,7 @@ class ServerRole:
         record = TaskRecord(job, status, self.worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
         return record, (TaskEvent(1, now, "status_change", status),)
 
-    def _place(self, task: TaskRole) -> Steps[bool]:
-        """Has a task run with nobody waiting; false where that can't be, and it has to run here."""
-        placed = yield from ask(Background(self.resume(task.record)))
-        if placed == "full":
-            with suppress(TakenOver):  # it is over by now, or somebody else's
-                yield from task.release(begun=False)  # it waits in the store until a worker has room
-        return placed != "nowhere"
-
-    def _repeated(self, answer: Accepted, judged: _Judged) -> Steps[Settled]:
+    def _repeated(self, answer: Accepted, judged: Judged) -> Steps[Settled]:
         """What a request is answered that is not accepted."""
         if isinstance(answer, Kept):
             return Settled(answer.reply, jsonrpc.failed(answer.reply))
@@ -510,10 +419,10 @@ class ServerRole:
             record = yield from ask(ReadTask(answer.task_id, judged.now))
             if record is not None and record.reply is not None:  # it has just ended
                 return Settled(record.reply, jsonrpc.failed(record.reply))
-            if record is not None and (_prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
-                self._want(answer.task_id, math.inf)
-                return Settled(self._task(record).standing(), None)
-            self._want(answer.task_id, 1)
+            if record is not None and (prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
+                self._work.want(answer.task_id, math.inf)
+                return Settled(self._work.task(record).standing(), None)
+            self._work.want(answer.task_id, 1)
             raise StillRunning("the same request is running", facts={"retry_after": 1, "task_id": answer.task_id})
         if isinstance(answer, Refused):
             if answer.why == "repeated":
@@ -524,57 +433,6 @@ class ServerRole:
             raise Overloaded(f"too many {what}", facts={"retry_after": 1})
         raise KeyReused("this idempotency key stands for another request")
 
-    def _run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
-        """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
-        job = task.record.job
-        invoke = Invoke(job.name, job, self._seconds(job), task)
-        begun = True
-        self.live[job.task_id] = self.live.get(job.task_id, 0) + 1
-        try:
-            try:
-                outcome = yield invoke
-                if outcome.__class__ is not Returned:
-                    told(invoke, outcome)
-                while patient and isinstance(outcome, Saturated):
-                    begun = False
-                    yield from ask(Pause(_TURN_SECONDS))
-                    yield from task.check()
-                    begun = True
-                    outcome = told(invoke, (yield invoke))
-            except TaskCancelled:
-                outcome = Cancelled()
-            except GeneratorExit:  # nobody is left to be asked; the lease ends at its time
-                raise
-            except BaseException:
-                # Cut off, perhaps by a server that shuts down: another worker takes over, or a retry is to run.
-                with suppress(AsapError):  # one that has it already
-                    if self._durable:
-                        yield from task.release(begun=begun)
-                    else:
-                        yield from task.settle(Overloaded("the server is shutting down"))
-                raise
-            if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
-                write, settled = ended
-                try:
-                    if told(write, (yield write)):
-                        return settled
-                except StateUnavailable:
-                    pass  # it is written at leisure
-            return (yield from task.settle(outcome))
-        finally:
-            self._let_go(job.task_id)
-
-    def _let_go(self, task_id: str) -> None:
-        held = self.live.pop(task_id) - 1
-        if held:
-            self.live[task_id] = held
-        elif self._wanted:
-            self._wanted.pop(task_id, None)
-
-    def _want(self, task_id: str, times: float) -> None:
-        if task_id in self.live:
-            self._wanted[task_id] = self._wanted.get(task_id, 0) + times
-
     def abandon(self, job: Job) -> Steps[None]:
         """Cancels what runs for a caller that hung up. What was submitted, or is followed, needs no caller.
 
@@ -582,7 +440,7 @@ class ServerRole:
         come back, each time.
         """
         seen = -1.0
-        while job.slot is not None and seen != (wanted := self._wanted.get(job.task_id, 0)):
+        while job.slot is not None and seen != (wanted := self._work.wanted.get(job.task_id, 0)):
             seen = wanted
             yield from ask(Pause(self._limits.return_seconds))
         if seen == math.inf:
@@ -594,49 +452,13 @@ class ServerRole:
 
     def resume(self, record: TaskRecord) -> Steps[None]:
         """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
-        yield from self._told_alone(record, self._resumed(self._task(record)))
-
-    def _told_alone(self, record: TaskRecord, story: Steps[Settled]) -> Steps[None]:
-        """Tells a story that nobody waits for: who counts what fails hears of it."""
-        self.live[record.id] = self.live.get(record.id, 0) + 1
-        try:
-            yield from story
-        except AsapError as error:
-            yield Observe(Handled(record.job.envelope.payload_type, error.code, 0.0))
-        finally:
-            self._let_go(record.id)
-
-    def _resumed(self, task: TaskRole) -> Steps[Settled]:
-        if task.record.status is _SUBMITTED:
-            yield from task.begin()
-        if task.record.cancel is not None:
-            return (yield from task.settle(Cancelled()))
-        return (yield from self._run(task, patient=True))
+        return self._work.resume(record)
 
     def recover(self, record: TaskRecord) -> Steps[None]:
-        """Goes on with a task whose worker was lost, where that is safe; else it is reported failed.
+        """Goes on with a task whose worker was lost, where that is safe; else it is reported failed."""
+        return self._work.recover(record)
 
-        Safe is a run that never began, what has saved a snapshot to go on from, and a skill that says so.
-        """
-        yield from self._told_alone(record, self._recovered(self._task(record)))
-
-    def _recovered(self, task: TaskRole) -> Steps[Settled]:
-        record, job = task.record, task.record.job
-        lost = record.runs - len(record.answers)
-        safe = lost < 1 or record.snapshots or job.name in self._restartable
-        if record.restored is not None and not record.snapshots:
-            # What it was to go on from was never written down.
-            yield from task.begin()
-            return (yield from task.settle(HandlerInterrupted("the worker was lost that restored the task")))
-        if record.status is _SUBMITTED or record.cancel is not None:
-            return (yield from self._resumed(task))
-        if job.payload.__class__ is TaskRequest and job.name in self._skills and safe and lost < self._limits.task_runs:
-            yield from task.begin()
-            return (yield from self._resumed(task))
-        error = HandlerInterrupted("the worker that ran the handler was lost", facts={"runs": lost})
-        return (yield from task.settle(error))
-
-    def _answer(self, judged: _Judged) -> Steps[Settled]:
+    def _answer(self, judged: Judged) -> Steps[Settled]:
         """A built-in answer. It is kept for a retry like that of a handler, but for what only looks."""
         envelope, now = judged.envelope, judged.now
         looks = judged.payload.__class__ is StateQuery
@@ -669,16 +491,16 @@ class ServerRole:
                 yield from self._keep(record, Settled(jsonrpc.failure(cut), cut))
             raise
         finally:
-            self._let_go(task_id)
+            self._work.let_go(task_id)
         kept = record is None or (yield from self._keep(record, settled))
-        if goes_on is not None and not (yield from self._place(self._task(goes_on))):
+        if goes_on is not None and not (yield from self._work.place(self._work.task(goes_on))):
             yield from self.resume(goes_on)
         if not kept:
             # Whoever took the request for lost has answered it: a retry is told that, and so is whoever asks now.
             raise TakenOver("another worker has taken this request over")
         return settled
 
-    def _answered(self, judged: _Judged, job: Job) -> Steps[tuple[Settled, TaskRecord | None]]:
+    def _answered(self, judged: Judged, job: Job) -> Steps[tuple[Settled, TaskRecord | None]]:
         """The answer, or why there is none; and the task that is to go on."""
         payload = judged.payload
         try:
@@ -742,56 +564,7 @@ class ServerRole:
             raise TakenOver("another worker has taken this task over")
         return known
 
-    def _task(self, record: TaskRecord) -> TaskRole:
-        return TaskRole(record, self._manifest.id, self._sources, self._limits)
-
-    def _seconds(self, job: Job) -> float:
-        """How long the handler may run: as the caller says, where that is less than the limit."""
-        config = job.payload.config if job.payload.__class__ is TaskRequest else None
-        if not config:
-            return self._limits.handler_seconds
-        for name in ("timeout", "timeout_seconds"):
-            asked = config.get(name)
-            if asked.__class__ in (int, float) and asked > 0:
-                return min(asked, self._limits.handler_seconds)
-        return self._limits.handler_seconds
-
-    def _nonce(self, envelope: Envelope) -> str | None:
-        if self._nonces == "ignore":
-            return None
-        nonce = nonce_of(envelope.extensions)
-        if nonce is None and self._nonces == "require":
-            raise InvalidNonce("a nonce is required", path="$.extensions.nonce")
-        return nonce
-
-
-def _note(error: AsapError, envelope: Envelope | None, caller: Identity | None) -> str:
-    """Who was not believed, and why, without secrets; nothing for another error."""
-    if isinstance(error, Unauthenticated) and envelope is None and caller is not None:
-        return f"{error.message} (caller={caller.urn})"
-    if envelope is None or not isinstance(error, SenderMismatch | InvalidNonce):
-        return ""
-    facts = {
-        "caller": caller.urn if caller else None,
-        "envelope": (envelope.id or "")[:64],
-        "sender": envelope.sender,
-        "nonce": (envelope.extensions or {}).get("nonce"),
-    }
-    said = ", ".join(f"{name}={fact}" for name, fact in redact(facts).items() if fact is not None)
-    return f"{error.message} ({said})"
-
-
-def _prefers_async(envelope: Envelope) -> bool:
-    return envelope.extensions is not None and envelope.extensions.get(PREFER_EXTENSION) == ASYNC_PREFERENCE
-
 
 def _silence(admitted: Admitted) -> HttpResponse:
     """The answer where none is wanted: nothing, and so of no type."""
     return HttpResponse(204, {name: value for name, value in admitted.headers.items() if name != "content-type"})
-
-
-def _digest(envelope: Envelope) -> bytes:
-    """What makes two requests the same: all but what a retry renews (its nonce and its time)."""
-    payload = encode(envelope.payload)  # type: ignore[arg-type]
-    told = dump([envelope.id, envelope.sender, envelope.recipient, envelope.payload_type, payload])
-    return blake2b(told, digest_size=16).digest()

@@ -198,7 +198,7 @@ def feed(data: bytes) -> None:
         post(server, head, body, room=room, strict=world.strict)
     rest(server)
     assert not server.server.live, "stories that are over are still counted"
-    assert not server.server._wanted
+    assert not server.server._work.wanted
     check_health(server, world)
 
 
