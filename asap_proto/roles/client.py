@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import attrs
@@ -12,9 +11,7 @@ import attrs
 from ..errors import (
     AsapError,
     BatchTooLarge,
-    BodyTooLarge,
     CircuitOpen,
-    ForbiddenTarget,
     InvalidRequest,
     InvalidValue,
     MalformedJson,
@@ -22,11 +19,8 @@ from ..errors import (
     NoHandler,
     OtherAgent,
     Overloaded,
-    PeerRefused,
     PeerTimedOut,
     PeerUnreachable,
-    RateLimited,
-    Redirected,
     UnverifiedManifest,
 )
 from ..http import Headers, HttpRequest, HttpResponse, TransportFailure
@@ -50,36 +44,28 @@ from ..rules.lifecycle import is_final
 from ..rules.nesting import DEPTH_EXTENSION, child_depth
 from ..rules.pairing import check_pair
 from ..rules.retry import RetryRule
-from ..rules.targets import redirect_host
 from ..sources import Sources
 from ..stores import Job
 from ..wire import jsonrpc
 from ..wire.json import dump, load, refuse_any_duplicate
 from ..wire.manifests import MANIFEST_PATH, Published, open_manifest, read_manifest
 from ..wire.nouns import decode_envelope, encode
+from ..wire.paths import ASAP_PATH, STREAM_PATH
 from ..wire.replies import read_answer, read_error
 from ..wire.sse import Event, EventReader
-from .admission import ASAP_PATH, STREAM_PATH
 from .commands import Deliver, OpenStream, Pause, ReadStream, Together, Transmit
+from .responses import ResponseReader, unanswered
 from .steps import Steps, ask
 
 __all__ = ["ClientRole"]
 
 R = TypeVar("R")
 
-_http_date = re.compile(
-    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
-).fullmatch
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
 #: Headers to add to one try of a request, by the time and a nonce of its own.
 Sign = Callable[[HttpRequest, datetime, str], Headers]
 
 #: Raises `UnverifiedManifest` for a manifest that is not signed as it has to be.
 CheckManifest = Callable[[Published], None]
-
-#: HTTP statuses that say where else to ask.
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: What a stream may tell of a task before its end.
 _NEWS = (ArtifactNotify, MessageSend, TaskUpdate)
@@ -120,6 +106,7 @@ class ClientRole:
     ) -> None:
         self._me = agent_urn(me)
         self._sources = sources
+        self._reader = ResponseReader(sources, limits)
         self._limits = limits
         self._retry = retry
         self._breaker = breaker
@@ -193,7 +180,7 @@ class ClientRole:
         key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
 
         def read(response: HttpResponse) -> Envelope:
-            return check_pair(envelope, read_answer(self._document(response), id=rpc_id))
+            return check_pair(envelope, read_answer(self._reader.document(response), id=rpc_id))
 
         def post() -> HttpRequest:
             return self._post(self._frame(envelope, rpc_id, key), key)
@@ -276,13 +263,13 @@ class ClientRole:
         """One connection: delivers what is new, and returns the response, if there is one."""
         before = place.seen
         request = self._vouched(self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before))
-        head = self._whole((yield from ask(OpenStream(request, self._timeout))))
+        head = self._reader.whole((yield from ask(OpenStream(request, self._timeout))))
         if not head.headers.get("content-type", "").startswith("text/event-stream"):
-            return check_pair(envelope, read_answer(self._document(head), id=rpc_id))
+            return check_pair(envelope, read_answer(self._reader.document(head), id=rpc_id))
         reader = EventReader(self._limits.reply_bytes)
         while (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
             if isinstance(piece, TransportFailure):
-                raise _unanswered(piece)
+                raise unanswered(piece)
             for event in reader.feed(piece):
                 told = self._told(event, envelope)
                 if _is_last(told):
@@ -325,7 +312,7 @@ class ClientRole:
 
     def _believed(self, response: HttpResponse) -> Manifest:
         """The manifest, if it is what was asked for."""
-        published = open_manifest(self._document(response))
+        published = open_manifest(self._reader.document(response))
         if self._check_manifest is not None:
             if len(response.body) > SIGNED_BYTES:
                 raise UnverifiedManifest(f"a manifest of more than {SIGNED_BYTES} bytes is not verified")
@@ -348,7 +335,7 @@ class ClientRole:
             return self._post([self._frame(envelope, id, key) for id, envelope, key in calls], None)
 
         def read(response: HttpResponse) -> list[Envelope | AsapError]:
-            answers = self._document(response)
+            answers = self._reader.document(response)
             if answers.__class__ is not list:
                 read_answer(answers, id=None)
                 raise MalformedReply("a batch is answered by an array")
@@ -374,7 +361,7 @@ class ClientRole:
             self._ask_breaker()
             try:
                 answer = yield from ask(Transmit(request, timeout))
-                result = read(self._whole(answer))
+                result = read(self._reader.whole(answer))
             except AsapError as error:
                 self._tell_breaker(error)
                 if not retry.again(error, attempt=attempt):
@@ -384,61 +371,6 @@ class ClientRole:
                 self._tell_breaker(None)
                 return result
             yield from ask(Pause(pause))
-
-    def _document(self, response: HttpResponse) -> Any:
-        """The JSON value of a reply; raises `MalformedReply`."""
-        try:
-            return load(response.body, depth=self._limits.json_depth, values=self._limits.json_values)
-        except MalformedJson as error:
-            raise MalformedReply(f"the peer's reply is {error.message}") from None
-
-    def _whole(self, answer: HttpResponse | TransportFailure) -> HttpResponse:
-        """An answer worth reading; raises why there is none."""
-        if isinstance(answer, TransportFailure):
-            raise _unanswered(answer)
-        if len(answer.body) > self._limits.reply_bytes:
-            raise BodyTooLarge(f"the reply has more than {self._limits.reply_bytes} bytes")
-        if 200 <= answer.status < 300:
-            return answer
-        if answer.status in _REDIRECTS:
-            raise _redirected(answer)
-        error = self._refusal(answer)
-        error.facts["status"] = answer.status
-        wait = self._retry_after(answer.headers.get("retry-after"))
-        if wait is not None:
-            error.facts["retry_after"] = wait
-        raise error
-
-    def _refusal(self, answer: HttpResponse) -> AsapError:
-        """What a peer says by an HTTP status, or better, by the JSON-RPC error that comes with it."""
-        try:
-            document = load(answer.body, depth=self._limits.json_depth, values=self._limits.json_values)
-        except MalformedJson:
-            document = None
-        if document.__class__ is dict and document.get("error").__class__ is dict:
-            error = read_error(document["error"])
-            if error.facts.get("data", {}).get("code") == error.code:
-                return error
-        words = f"the peer answered with HTTP status {answer.status}"
-        if answer.status == 429:
-            return RateLimited(words)
-        return Overloaded(words) if answer.status >= 500 else PeerRefused(words)
-
-    def _retry_after(self, value: str | None) -> float | None:
-        """Seconds (RFC 9110 section 10.2.3: a number, or a date); nothing for what is neither."""
-        if value is None:
-            return None
-        if value.isascii() and value.isdecimal():
-            return float(value[:9])
-        if (match := _http_date(value)) is None or match[2] not in _MONTHS:
-            return None
-        day, _, year, *time = match.groups()
-        try:
-            at = datetime(int(year), _MONTHS.index(match[2]) + 1, int(day), tzinfo=UTC)
-            at += timedelta(hours=int(time[0]), minutes=int(time[1]), seconds=int(time[2]))
-        except (ValueError, OverflowError):
-            return None
-        return max(0.0, (at - self._sources.clock.now()).total_seconds())
 
     def _frame(self, envelope: Envelope, id: jsonrpc.RpcId, key: str) -> dict[str, Any]:
         if self._nonces:
@@ -487,20 +419,6 @@ class ClientRole:
             self._breaker = self._breaker.failed(self._sources.clock.elapsed())
         else:
             self._breaker = self._breaker.succeeded()
-
-
-def _unanswered(failure: TransportFailure) -> AsapError:
-    """Why there is no answer, as an error."""
-    if failure.kind == "forbidden":
-        return ForbiddenTarget(failure.detail)
-    return (PeerTimedOut if failure.kind == "timed_out" else PeerUnreachable)(failure.detail)
-
-
-def _redirected(answer: HttpResponse) -> Redirected:
-    """Where the peer would have us ask, and we do not: what we show of ourselves is meant for the peer alone."""
-    host = redirect_host(answer.headers.get("location", ""))
-    facts = {"status": answer.status, **({"host": host} if host else {})}
-    return Redirected(f"the peer says, by HTTP status {answer.status}, to ask {host or 'elsewhere'}", facts=facts)
 
 
 def _most_of(error: BatchTooLarge, *, below: int) -> int:
