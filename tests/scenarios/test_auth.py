@@ -372,7 +372,11 @@ def test_what_can_not_be_served_is_refused_when_the_agent_is_built(front):
     with pytest.raises(UnsupportedScheme, match="negotiate"):
         front.agent(auth=[Odd("negotiate")])
     with pytest.raises(Misuse, match="nonce_seconds"):
-        front.agent(auth=[SIGNATURES], limits=Limits(nonce_seconds=330))
+        front.agent(auth=[SIGNATURES], nonces="ignore", limits=Limits(nonce_seconds=330))
+    with pytest.raises(Misuse, match="nonce_seconds"):
+        front.agent(limits=Limits(nonce_seconds=330))
+    front.agent(nonces="ignore", limits=Limits(nonce_seconds=330))
+    front.agent(limits=Limits(nonce_seconds=331))
     with pytest.raises(Misuse, match="give one of them"):
         front.agent(tokens={WORKER: "t"}, credentials={WORKER: SIGNER})
     with pytest.raises(Misuse, match="give one of them"), front.client("http://127.0.0.1:1", token="t", auth=SIGNER):

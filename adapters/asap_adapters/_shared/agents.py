@@ -303,12 +303,15 @@ def _settings(urn: str, options: AgentOptions) -> Settings:
 def _check_auth(settings: Settings, *, plain_only: bool) -> None:
     """Whether all ways to say who one is can be served; raises `UnsupportedScheme` or `Misuse`."""
     limits = settings.limits
+    forgets = limits.nonce_seconds <= limits.oldest_seconds + limits.ahead_seconds
+    if forgets and settings.nonces != "ignore":
+        raise Misuse("envelopes outlive their nonces, and could be replayed: raise Limits.nonce_seconds")
     for one in settings.authenticators:
         if one.scheme.lower() not in SCHEMES:
             raise UnsupportedScheme(f"{one.scheme[:40]!r} can't be served; expected one of {', '.join(SCHEMES)}")
         if plain_only and getattr(one, "waits", False):
             raise Misuse(f"the validator of {one.scheme} is async; serve it from asap_adapters.asyncio or trio")
-        if one.scheme.lower() == "signature" and limits.nonce_seconds <= limits.oldest_seconds + limits.ahead_seconds:
+        if forgets and one.scheme.lower() == "signature":
             raise Misuse("signatures outlive their nonces: raise Limits.nonce_seconds")
     if both := settings.tokens.keys() & settings.credentials.keys():
         raise Misuse(f"{min(both)} has a token and credentials; give one of them")
