@@ -107,8 +107,11 @@ class Limits:
     nonces_each: int = 20_000
     #: How long a finished task is kept, with its reply for a retry and its state for a query.
     task_seconds: float = 3600.0
-    #: Tasks remembered at once in memory; when full, the oldest finished one goes first, running work never.
+    #: Tasks remembered at once in memory; when full, the oldest finished one goes first, running work never. Half of
+    #: them, and of their bytes, may wait to be told what they asked, so that callers who walk away leave some room.
     tasks: int = 10_000
+    #: How long a task waits to be told what it asked; then it is forgotten.
+    question_seconds: float = 86_400.0
     #: Bytes of requests, replies and snapshots held at once in memory; the oldest finished tasks go first.
     task_bytes: int = 64 * 1024 * 1024
     #: Idempotency keys remembered of finished tasks that went before their time: a retry is told so, and runs nothing.

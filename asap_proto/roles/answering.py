@@ -41,7 +41,7 @@ from ..plain import plain
 from ..rules.identity import Identity
 from ..rules.lifecycle import check_move, is_final
 from ..sources import Sources
-from ..stores import Change, TaskEvent, TaskRecord
+from ..stores import NEVER, Change, TaskEvent, TaskRecord
 from ..stores.records import seconds_of, task_of
 from ..wire.json import dump
 from ..wire.jsonrpc import read_member
@@ -271,6 +271,7 @@ class Answering:
             status=TaskStatus.WORKING,
             owner=self._worker,
             lease=now + self._lease,
+            expires=NEVER,
             version=record.version + 1,
             updated=now,
             events=number,

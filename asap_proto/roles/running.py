@@ -344,12 +344,16 @@ class TaskRole:
                 question=question,
                 owner="",
                 lease=NEVER,
+                # Callers walk away; what they were asked must not be kept for ever.
+                expires=now + self._limits.question_seconds,
             )
 
         try:
             yield from self._amend(waiting, heed=False)
         except TaskCancelled:
             return (yield from self.settle(Cancelled()))
+        except Overloaded as error:  # so many wait already that this one could not be remembered
+            return (yield from self.settle(error))
         return Settled(self.standing(), None)
 
     def standing(self) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 
+from ..errors import Overloaded
 from ..limits import Limits
 from ..model import StateSnapshot, TaskStatus
 from ..rules.lifecycle import is_final
@@ -52,6 +53,9 @@ class _Kept:
 class MemoryState:
     """A `StateStore` in memory. When full the oldest finished task goes; while none is, new ones have to wait.
 
+    To wait for an answer a task needs room in the half that is kept for that; where there is none `write` raises
+    `Overloaded`.
+
     The key of a task that went so stays spent: whoever asks again is told that its reply is gone.
     Nonces are never forgotten early: that would let their envelopes in again. A task whose worker's lease is over was
     cut off, and makes room for a retry of itself. Nothing goes for a request that is then refused.
@@ -64,6 +68,9 @@ class MemoryState:
         #: What of that is held by tasks that are over, and may go.
         self._done_bytes = 0
         self._due = 0.0
+        #: Those that wait to be told what they asked, in the order in which that is over, and what they take.
+        self._waiting: OrderedDict[str, int] = OrderedDict()
+        self._waiting_bytes = 0
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._done: OrderedDict[str, _Kept] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
@@ -111,6 +118,8 @@ class MemoryState:
         kept = self._live.get(job.task_id)
         if kept is None or (before := kept.record).version != record.version - 1:
             return False
+        if record.status is not before.status:
+            self._count_waiting(kept, record.status)
         if job is not before.job and job.slot is None and (slot := before.job.slot) is not None:
             self._slots.pop((slot.caller, slot.key), None)
         kept.record = record
@@ -169,11 +178,23 @@ class MemoryState:
         return tuple(record for record in records if status in (None, record.status))[:most]
 
     def forget(self, *, now: float, most: int = 1000) -> int:
-        gone = [id for id, kept in self._done.items() if now >= kept.record.expires][:most]
+        over = [id for id in self._waiting if now >= self._live[id].record.expires]
+        gone = [*over, *(id for id, kept in self._done.items() if now >= kept.record.expires)][:most]
         for id in gone:
             self._drop(id)
         self._nonces.forget(now=now, most=most)
         return len(gone)
+
+    def _count_waiting(self, kept: _Kept, status: TaskStatus) -> None:
+        """Raises `Overloaded` where one more can't wait."""
+        id = kept.record.job.task_id
+        if status is TaskStatus.INPUT_REQUIRED:
+            held = self._waiting_bytes + kept.size
+            if 2 * (len(self._waiting) + 1) > self._most or 2 * held > self._most_bytes:
+                raise Overloaded("too many tasks wait for an answer", facts={"retry_after": 1})
+            self._waiting[id], self._waiting_bytes = kept.size, held
+        else:
+            self._waiting_bytes -= self._waiting.pop(id, 0)
 
     def _is_crowded(self, size: int) -> bool:
         return self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
@@ -196,10 +217,13 @@ class MemoryState:
         """Drops what has expired, the oldest first."""
         while (oldest := next(iter(self._done), None)) is not None and now >= self._done[oldest].record.expires:
             self._drop(oldest)
+        while (oldest := next(iter(self._waiting), None)) is not None and now >= self._live[oldest].record.expires:
+            self._drop(oldest)
         self._due = now + _TIDY_SECONDS
 
     def _drop(self, id: str) -> None:
         kept = self._live.pop(id, None)
+        self._waiting_bytes -= self._waiting.pop(id, 0)
         if kept is None:
             kept = self._done.pop(id)
             self._done_bytes -= kept.size
@@ -228,9 +252,9 @@ class MemoryState:
 
 def _is_held(record: TaskRecord, now: float) -> bool:
     """Whether a record still stands for its key: while it is kept, run, or waits for an answer or for a worker."""
-    if is_final(record.status):
+    if is_final(record.status) or record.status is TaskStatus.INPUT_REQUIRED:
         return now < record.expires
-    return now < record.lease or not record.owner or record.status is TaskStatus.INPUT_REQUIRED
+    return now < record.lease or not record.owner
 
 
 def _bytes_of(event: TaskEvent) -> int:

@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asap_proto.errors import IllegalMove
+from asap_proto.errors import IllegalMove, Overloaded
 from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, Task, TaskStatus
 from asap_proto.rules.breaker import Breaker
@@ -221,7 +221,14 @@ class TasksMachine(Timed):
         )
         event = TaskEvent(after.events, self.now, "status_change", status)
         snapshot = StateSnapshot(f"snap_{id}_{after.snapshots}", id, after.snapshots, {"n": after.snapshots}, NOW)
-        assert self.store.write(Change(after, (event,), snapshot)) is not stale
+        try:
+            assert self.store.write(Change(after, (event,), snapshot)) is not stale
+        except Overloaded:
+            # Half of what there is room for may wait: here one task, if it is no larger than its share.
+            assert status is TaskStatus.INPUT_REQUIRED is not record.status
+            waiting = [self.store._live[id].size for id in self.store._waiting]
+            assert waiting or 2 * self.store._live[id].size > self.LIMITS.task_bytes
+            return
         if stale:
             return
         self.logs[id].append(after.events)

@@ -197,6 +197,18 @@ def task_seconds(n):
     return known
 
 
+def question_seconds(n):
+    def wonder(job, task):
+        return (yield from task.need_input({"question": "?"}))
+
+    wire = link(skills={"echo": wonder})
+    frame = request_frame(key="k")
+    del frame["params"]["envelope"]["timestamp"]
+    task_id = payload_of(wire.post(frame))["task_id"]
+    wire.clock.move(n)
+    return "task" in (ask(wire, "state.query", {"task_id": task_id}, timestamp=None).get("extensions") or {})
+
+
 def tasks(n):
     store = MemoryState(L)
     return all(store.accept(record_of(job_of(str(i), None)), None, (), now=T) == Fresh() for i in range(n))
@@ -405,6 +417,7 @@ BOUNDS = {
     "nonces_each": (nonces_of_one, 20_000),
     "task_seconds": (task_seconds, 3599),
     "tasks": (tasks, 10_000),
+    "question_seconds": (question_seconds, 86_399),
     "keys": (spent_keys, 100_000),
     "task_bytes": (task_bytes, 64 * 1024 * 1024),
     "task_events": (task_events, 1000),

@@ -3,11 +3,12 @@
 import pytest
 from attrs import evolve
 
+from asap_proto.errors import Overloaded
 from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
 from asap_proto.rules.quota import Allowed, RetryAfter, parse_quota
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
-from asap_proto.stores import NEVER, MemoryQuotas, MemoryState, Refused
+from asap_proto.stores import NEVER, Change, MemoryQuotas, MemoryState, Refused
 from asap_testkit.records import T, changed, ended, event_of, job_of, nonce_of, record_of, snapshot_of
 
 SUBMITTED, WORKING, WAITING = TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED
@@ -98,6 +99,50 @@ def test_a_task_that_nobody_runs_keeps_its_key(changes):
     running(store, key="key", **changes)
     assert accept(store, record_of(job_of("task_2"))) == Busy("task_1")
     assert ids(store) == ["task_1"]
+
+
+def asked(store, id, size=0):
+    """Whether a task of this size may wait to be told what it asks."""
+    record = running(store, id, size=size)
+    try:
+        return store.write(Change(evolve(record, status=WAITING, owner="", version=2, expires=T + 60.0)))
+    except Overloaded:
+        return False
+
+
+def test_half_of_the_tasks_may_wait_for_an_answer():
+    """Whoever asks for more fails, and what waits for nothing goes on to be accepted; one that is told makes room."""
+    store = MemoryState(Limits(tasks=6))
+    assert [asked(store, f"task_{n}") for n in range(4)] == [True, True, True, False]
+    assert store.read("task_3", now=T).status is WORKING
+    assert accept(store, record_of(job_of("task_4"))) == Fresh()
+    woken = evolve(store.read("task_0", now=T), status=WORKING, owner="one", version=3, expires=NEVER)
+    assert store.write(Change(woken))
+    assert store.write(Change(evolve(store.read("task_3", now=T), status=WAITING, version=2)))
+
+
+def test_half_of_the_bytes_may_wait_for_an_answer():
+    """Few tasks may be large."""
+    store = MemoryState(Limits(task_bytes=8 * RECORD))
+    assert [asked(store, "task_1", size=RECORD), asked(store, "task_2", size=RECORD)] == [True, True]
+    assert [asked(store, "task_3"), accept(store, record_of(job_of("task_4")))] == [False, Fresh()]
+
+
+def test_what_is_not_answered_is_forgotten_in_time():
+    """At its time it is not found, its key is free, and soon its room too."""
+    store = MemoryState(Limits(tasks=2))
+    record = running(store, "task_1", "key")
+    assert store.write(Change(evolve(record, status=WAITING, owner="", version=2, expires=T + 60.0)))
+    assert accept(store, record_of(job_of("task_2")), now=T + 59.9) == Busy("task_1")
+    assert store.read("task_1", now=T + 60.0) is None
+    assert accept(store, record_of(job_of("task_2")), now=T + 60.0) == Fresh()
+    assert ids(store) == ["task_2"]
+    assert asked(store, "task_3")
+    assert store.forget(now=T + 59.9) == 0
+    assert store.forget(now=T + 60.0) == 1
+    assert asked(store, "task_4")
+    assert accept(store, record_of(job_of("task_5", "other")), now=T + 61.1) == Fresh()
+    assert ids(store) == ["task_2", "task_5"]
 
 
 @pytest.mark.parametrize("how", ["repeated", "nonces full", "tasks full"])

@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from asap_proto.errors import InvalidInput, InvalidValue, StateUnavailable, TakenOver
+from asap_proto.errors import InvalidInput, InvalidValue, Overloaded, StateUnavailable, TakenOver
 from asap_proto.limits import Limits
 from asap_proto.model import McpToolResult, TaskResponse, TaskStatus, TaskUpdate, TextPart
 from asap_proto.roles import (
@@ -165,12 +165,12 @@ def test_an_answer_that_has_just_come():
 
 @pytest.mark.proves("task.question")
 def test_a_run_that_ends_in_a_question():
-    """Leaves a task that waits, owned by nobody, for as long as it takes; who asked is told the question."""
+    """Leaves a task that waits, owned by nobody, until it is told or forgotten; who asked is told the question."""
     task, question = a_task(), {"question": "where to?"}
     change = writes(steps := task.settle(Suspended(question)))
     record = change.record
     assert (record.status, record.owner, record.lease) == ("input_required", "", float("inf"))
-    assert (record.question, record.expires, record.reply) == (question, float("inf"), None)
+    assert (record.question, record.expires, record.reply) == (question, record.updated + 86_400.0, None)
     assert [(event.kind, event.data) for event in change.events] == [("input_required", question)]
     settled = finish(steps, True)
     assert settled.error is None
@@ -188,6 +188,17 @@ def test_a_question_that_meets_a_cancel():
     change = writes(steps, evolve(task.record, version=2, cancel="enough"))
     assert (change.record.status, change.record.version, change.record.cancel) == ("cancelled", 3, "enough")
     assert b'"cancelled"' in finish(steps, True).member
+
+
+@pytest.mark.proves("task.question")
+def test_a_question_that_finds_no_room():
+    """Where too many tasks wait already the run has failed, and its caller may try again."""
+    task = a_task()
+    steps = task.settle(Suspended({"question": "?"}))
+    writes(steps)
+    command = steps.throw(Overloaded("too many tasks wait for an answer", facts={"retry_after": 1}))
+    assert (command.change.record.status, command.change.record.job.slot) == ("failed", None)
+    assert isinstance(finish(steps, True).error, Overloaded)
 
 
 # -- whether it still has its task -----------------------------------------------------------------------------------

@@ -459,6 +459,27 @@ def test_a_question_that_is_never_answered(front, stack):
         client.tell(task_id, {})
 
 
+def test_callers_that_walk_away_leave_room_for_others(front, stack):
+    """Half of the tasks may wait to be answered; one more fails, and all other work goes on."""
+    agent = front.agent(limits=Limits(tasks=6))
+
+    @agent.skill("ask")
+    def ask(task):
+        yield task.need_input("?")
+
+    @agent.skill("echo")
+    def echo(task):
+        return task.input
+
+    client = stack.enter_context(front.client(stack.enter_context(front.serving(agent)), retry=RetryRule(attempts=1)))
+    waiting = [client.request("ask", {}).task_id for _ in range(3)]
+    with pytest.raises(Overloaded, match="wait for an answer"):
+        client.request("ask", {})
+    assert [client.request("echo", {"n": n}).result for n in range(10)] == [{"n": n} for n in range(10)]
+    client.cancel(waiting[0])
+    assert client.request("ask", {}).status is WAITING
+
+
 def test_artifacts(front, stack):
     """What a task has made is told of, and fetched from its agent, by its URI."""
     agent = front.agent()

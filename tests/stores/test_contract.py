@@ -493,6 +493,20 @@ def test_a_snapshot_is_read_as_it_was_written(store):
     assert store.snapshot("task_1") == kept
 
 
+def test_what_waits_for_an_answer_is_forgotten_in_time(store):
+    """What was told by then goes on, and is not forgotten at that time."""
+    tasks = [accepted(store, f"task_{n}", f"key_{n}") for n in (1, 2)]
+    waits = [written(store, task, status=WAITING, owner="", lease=NEVER, expires=NOW + 60.0) for task in tasks]
+    told = written(store, waits[1], status=WORKING, owner="one", lease=NOW + 15.0, expires=NEVER)
+    assert store.forget(now=NOW + 59.9) == 0
+    assert store.accept(record("task_3", "key_1"), None, [], now=NOW + 59.9) == Busy("task_1")
+    assert store.read("task_1", now=NOW + 60.0) is None
+    assert store.forget(now=NOW + 60.0) == 1
+    assert [task.id for task in store.tasks()] == ["task_2"]
+    assert store.accept(record("task_3", "key_1"), None, [], now=NOW + 60.0) == Fresh()
+    assert store.write(ended(told))
+
+
 def test_tasks_are_listed_by_age(store):
     """All of them or those of a status, a page at a time; a page that is full is gone on with after its last."""
     statuses = [SUBMITTED, WORKING, WAITING, COMPLETED, FAILED, CANCELLED]

@@ -51,7 +51,8 @@ CREATE TABLE asap_task (
 CREATE UNIQUE INDEX asap_task_slot ON asap_task (agent, caller, key) WHERE key IS NOT NULL;
 -- A lease is renewed each second: it is in no index, so that this costs no more than the row.
 CREATE INDEX asap_task_live ON asap_task (agent, id) WHERE status IN ('submitted', 'working');
-CREATE INDEX asap_task_done ON asap_task (agent, expires) WHERE status IN ('completed', 'failed', 'cancelled');
+CREATE INDEX asap_task_ends ON asap_task (agent, expires)
+    WHERE status IN ('completed', 'failed', 'cancelled', 'input_required');
 CREATE TABLE asap_event (
     agent text NOT NULL, task text COLLATE "C" NOT NULL, number bigint NOT NULL, body bytea NOT NULL,
     PRIMARY KEY (agent, task, number)
@@ -71,6 +72,7 @@ CREATE INDEX asap_nonce_until ON asap_nonce (agent, until);
 _COLUMNS: Final = "job, state, status, owner, lease, updated, version, expires, reply"
 _LIVE: Final = "status IN ('submitted', 'working')"
 _DONE: Final = "status IN ('completed', 'failed', 'cancelled')"
+_ENDS: Final = "status IN ('completed', 'failed', 'cancelled', 'input_required')"
 
 #: How often a slot may be taken and given up by others while we look.
 _LOOKS_MOST: Final = 10
@@ -215,7 +217,7 @@ class Tables:
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         over = self._run(
-            f"SELECT id FROM asap_task WHERE agent = %s AND {_DONE} AND expires <= %s ORDER BY expires LIMIT %s "  # nosec B608  # names of ours
+            f"SELECT id FROM asap_task WHERE agent = %s AND {_ENDS} AND expires <= %s ORDER BY expires LIMIT %s "  # nosec B608  # names of ours
             "FOR UPDATE SKIP LOCKED",
             self._agent,
             now,

@@ -96,6 +96,10 @@ local function place(id, before, entry, record)
       end
       if slot then redis.call('PEXPIRE', P .. 'slot:' .. slot, record.ttl) end
     end
+  elseif record.status == 'input_required' then
+    redis.call('ZADD', P .. 'ends', record.expires, id)
+  elseif before == 'input_required' then
+    redis.call('ZREM', P .. 'ends', id)
   end
 end
 

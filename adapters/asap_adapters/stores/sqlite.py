@@ -56,7 +56,8 @@ CREATE TABLE task (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX task_slot ON task (agent, caller, key) WHERE key IS NOT NULL;
 CREATE INDEX task_live ON task (agent, lease) WHERE status IN ('submitted', 'working');
-CREATE INDEX task_done ON task (agent, expires) WHERE status IN ('completed', 'failed', 'cancelled');
+CREATE INDEX task_ends ON task (agent, expires)
+    WHERE status IN ('completed', 'failed', 'cancelled', 'input_required');
 CREATE TABLE event (
     agent TEXT NOT NULL, task TEXT NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (agent, task, number)
@@ -310,8 +311,8 @@ class _Tables:
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         over = self._run(
-            "SELECT id FROM task WHERE agent = ? AND status IN ('completed', 'failed', 'cancelled') AND expires <= ? "
-            "ORDER BY expires LIMIT ?",
+            "SELECT id FROM task WHERE agent = ? AND expires <= ? "
+            "AND status IN ('completed', 'failed', 'cancelled', 'input_required') ORDER BY expires LIMIT ?",
             (self._agent, now, most),
         ).fetchall()
         for (id,) in over:
