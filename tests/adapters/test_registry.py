@@ -30,7 +30,7 @@ def test_what_is_served_is_of_one_moment():
             served = Served.of(agent)
             named = {skill.id for skill in served.role._manifest.capabilities.skills}
             assert {name for kind, name in served.handlers if kind is TaskRequest} == named
-            assert served.role._restartable == served.role._metered == named == served.stores.quotas.keys()
+            assert served.role._work._restartable == served.role._metered == named == served.stores.quotas.keys()
             assert len(named) >= seen
             seen = len(named)
         return seen

@@ -142,8 +142,8 @@ class _Guarded:
         except OSError:
             raise httpx.ConnectError(f"{host} has no address") from None
         addresses = addresses_of(found, host, self._targets)
-        # The exchange has one deadline, of which each address gets its share.
-        share = (anyio.current_effective_deadline() - anyio.current_time()) / len(addresses)
+        # The exchange has one deadline, of which each address gets its share; it may have passed by now.
+        share = max(0.0, anyio.current_effective_deadline() - anyio.current_time()) / len(addresses)
         for address in addresses[:-1]:
             try:
                 return await self._inner.connect_tcp(address, port, timeout=share, **named)
