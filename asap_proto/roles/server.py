@@ -213,6 +213,7 @@ class ServerRole:
             yield Observe(Handled("other", error.code, 0.0))
             return self.refuse(admitted, error)
         size, held = len(body), weight(body)
+        del body  # nothing is kept of it beside what was read
         if batch is None:
             item = yield from self._item(document, "$", admitted, size, held)
             if item.error is None and not item.silent:

@@ -12,7 +12,7 @@ import anyio
 
 from asap_proto.errors import AsapError, BodyTooSlow, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold
-from asap_proto.roles import Admitted, Emit, TimedOut
+from asap_proto.roles import Admitted, Emit, Steps, TimedOut
 from asap_proto.rules.redaction import redact_text
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
@@ -172,7 +172,9 @@ class App:
         try:
             if admitted.streams:
                 return await self._stream(admitted, body, exchange, receive, send)
-            return await self._work(admitted, body, receive)
+            story = self._role.receive(admitted, body)
+            del body  # a large one is not kept beside all that is made of it
+            return await self._work(story, admitted, receive)
         finally:
             self._load.requests -= 1
 
@@ -189,11 +191,11 @@ class App:
             raise Overloaded("the server is shutting down", facts={"retry_after": 1})
         raise BodyTooSlow(f"the body did not come within {self.limits.body_seconds:g} s")
 
-    async def _work(self, admitted: Admitted, body: bytes, receive: Receive) -> HttpResponse:
+    async def _work(self, story: Steps[HttpResponse], admitted: Admitted, receive: Receive) -> HttpResponse:
         """Answers in one piece."""
         caller = Caller(receive)
         try:
-            return await drive(self._role.receive(admitted, body), functools.partial(self._perform, caller=caller))
+            return await drive(story, functools.partial(self._perform, caller=caller))
         finally:
             caller.leave()
 

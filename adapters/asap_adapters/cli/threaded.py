@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from asap_proto.errors import Overloaded
 from asap_proto.http import HttpResponse
-from asap_proto.roles import Admitted, AnyCommand, Authenticate, Observe, ReadMetrics, ReadState, Spend
+from asap_proto.roles import Admitted, AnyCommand, Authenticate, Observe, ReadMetrics, ReadState, Spend, Steps
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 
 from .._awaiting import app as awaiting
@@ -151,11 +151,11 @@ class ThreadedApp(awaiting.App):
             scope.cancel()
         self._wait_no_more()
 
-    async def _work(self, admitted: Admitted, body: bytes, receive: Receive) -> HttpResponse:
+    async def _work(self, story: Steps[HttpResponse], admitted: Admitted, receive: Receive) -> HttpResponse:
         with anyio.CancelScope() as scope:
             self._waiting.add(scope)
             try:
-                return await self._in_thread(self._threads, self._plain.receive, admitted, body)  # type: ignore[no-any-return]
+                return await self._in_thread(self._threads, self._plain.tell, story)  # type: ignore[no-any-return]
             finally:
                 self._waiting.discard(scope)
         over = Overloaded("the server is shutting down", facts={"retry_after": 1})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from asap_proto.errors import AsapError, BadEncoding, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold_joined
-from asap_proto.roles import Admitted, AnyCommand, Renew
+from asap_proto.roles import Admitted, AnyCommand, Renew, Steps
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 from asap_proto.sources import Clock
 from asap_proto.wire.body import BodyGauge
@@ -128,15 +128,17 @@ class App:
         if admitted.streams:
             yield from self.stream(admitted, body, exchange)
         else:
-            yield self.receive(admitted, body)
+            story = self._role.receive(admitted, body)
+            del body  # a large one is not kept beside all that is made of it
+            yield self.tell(story)
 
     def perform(self, command: AnyCommand) -> Any:
         """What a story asks of whoever serves the agent."""
         return self._perform(command)
 
-    def receive(self, admitted: Admitted, body: bytes) -> HttpResponse:
-        """The answer to a request that was admitted and read."""
-        return drive(self._role.receive(admitted, body), self._perform)
+    def tell(self, story: Steps[HttpResponse]) -> HttpResponse:
+        """Tells the story of a request that was admitted and read."""
+        return drive(story, self._perform)
 
     def stream(
         self, admitted: Admitted, body: bytes, exchange: Exchange, is_gone: Callable[[], bool] = lambda: False
