@@ -86,7 +86,7 @@ class ClientRole:
     batches; nothing else changes. `timeout` is in seconds and holds for each try.
     `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
     A manifest has to name `agent`, where that is given, and to pass `check_manifest`: with that, nothing is sent to the
-    peer before its manifest has passed, once.
+    peer before its manifest has passed, once, and the question for that carries no credentials.
     """
 
     def __init__(
@@ -305,7 +305,11 @@ class ClientRole:
             return self._manifest[0]
 
         request = HttpRequest("GET", MANIFEST_PATH, self._headers)
-        manifest = yield from self._attempts(lambda: request, self._believed)
+        if not self._is_vetted:
+            # Who is not verified yet is not shown who we are.
+            bare = {name: value for name, value in self._headers.items() if name != "authorization"}
+            request = attrs.evolve(request, headers=bare)
+        manifest = yield from self._attempts(lambda: request, self._believed, vouches=self._is_vetted)
         self._is_vetted = True
         self._manifest = (manifest, self._sources.clock.elapsed() + MANIFEST_TTL)
         return manifest
@@ -350,6 +354,8 @@ class ClientRole:
         read: Callable[[HttpResponse], R],
         retry: RetryRule | None = None,
         timeout: float | None = None,
+        *,
+        vouches: bool = True,
     ) -> Steps[R]:
         """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
         retry = retry or self._retry
@@ -357,7 +363,7 @@ class ClientRole:
         attempt = 0
         while True:
             attempt += 1
-            request = self._vouched(make())
+            request = self._vouched(make()) if vouches else make()
             self._ask_breaker()
             try:
                 answer = yield from ask(Transmit(request, timeout))

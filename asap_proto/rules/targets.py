@@ -91,7 +91,7 @@ class Targets:
         """
         if not addresses or not all(map(self.allows, addresses)):
             # It does not say which: to tell a stranger what a name means in here is half of what it is after.
-            raise ForbiddenTarget(f"{host[:256]} leads to an address that may not be connected to")
+            raise ForbiddenTarget(f"{host[:256]} leads to an address that may not be connected to (see targets)")
 
 
 #: Every address there is, and those of the machine itself.

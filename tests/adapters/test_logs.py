@@ -1,12 +1,23 @@
 """What is logged is safe to show, by whichever handler it is written."""
 
 import io
+import json
 import logging
 
+import orjson
 import pytest
 
 from asap_adapters._shared import logs
-from asap_adapters._shared.logs import Exchange, Redacting, SafeFormatter, exchanges, safe_logger, safe_trace
+from asap_adapters._shared.logs import (
+    Exchange,
+    Redacting,
+    SafeFormatter,
+    exchanges,
+    log_ours,
+    safe_logger,
+    safe_trace,
+)
+from asap_adapters._shared.sources import SYSTEM
 from asap_proto.http import HttpResponse, RequestHead
 
 
@@ -141,6 +152,17 @@ def test_secrets_are_shown_where_that_is_asked_for(monkeypatch):
     text = safe_trace(raised(ValueError("token=x1\x1b")))
     assert "ValueError: token=x1\\u001b" in text
     assert "raise error" in text
+
+
+@pytest.mark.parametrize("message", ["x" * 1_000_000, "\ud800" * 60_000])
+def test_a_trace_for_peers_says_where_however_long_the_message_is(monkeypatch, message):
+    """It is bounded by its end, where the place stands that failed, and the message is what is cut."""
+    monkeypatch.setattr(Redacting, "reveals", True)
+    trace = log_ours(raised(ValueError(message)), SYSTEM).facts["traceback"]
+    assert trace.startswith("Traceback (most recent call last):")
+    assert "raise error" in trace
+    assert len(trace) <= 64 * 1024
+    assert json.loads(orjson.dumps(trace)) == trace
 
 
 @pytest.fixture

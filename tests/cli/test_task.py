@@ -326,3 +326,24 @@ def test_over_http(asap, url):
     ended = asap("task", "show", "task_none", "--url", url, "--json")
     assert ended.exit_code == 1
     assert ended.document["error"]["code"] == "asap:task/not_found"
+
+
+def test_a_network_of_ones_own_is_no_dead_end(asap, url):
+    """Whoever asks a running agent inside is refused, is told which option it takes, and is heard with it."""
+    inside = url.replace("127.0.0.1", "0.0.0.0")  # it leads to the agent, and is not for everybody
+    task = asap("send", url, "--skill", "ask", "--json").document["payload"]["task_id"]
+    at = ["--url", inside, "--allow-http"]
+    for words in (
+        ["task", "show", task, *at],
+        ["openapi", inside, "--allow-http"],
+        ["task", "cancel", task, *at],
+    ):
+        refused = asap(*words)
+        assert (refused.exit_code, refused.out) == (3, "")
+        assert "--targets" in refused.err
+        assert asap(*words, "--targets", "public, 0.0.0.0").exit_code == 0
+    refused = asap("state", task, *at)
+    assert refused.exit_code == 3
+    heard = asap("state", task, *at, "--targets", "any")
+    assert heard.exit_code == 1
+    assert "saved no snapshot" in heard.err

@@ -332,6 +332,25 @@ def test_nothing_is_sent_before_the_manifest_was_verified(how):
 
 
 @pytest.mark.proves("client.pinned")
+@pytest.mark.parametrize(
+    "shown", [{"token": "secret"}, {"credentials": lambda request, now, nonce: {"authorization": "Bearer secret"}}]
+)
+def test_who_is_not_verified_yet_is_shown_no_credentials(shown):
+    """Whoever answers in the peer's stead learns nothing; once it is verified, it is asked as any other peer is."""
+    clock = FixedClock()
+    role = client(clock, check_manifest=signed_by_me, **shown)
+    document = http({**encode(echo_manifest()), "signature": "me"})
+    steps = role.discover()
+    assert "authorization" not in asks(steps).request.headers
+    assert isinstance(asks(steps, REFUSED), Pause)
+    assert "authorization" not in asks(steps).request.headers
+    assert finish(steps, document).signature == "me"
+    assert asks(role.send(letter())).request.headers["authorization"] == "Bearer secret"
+    clock.move(301.0)
+    assert asks(role.discover()).request.headers["authorization"] == "Bearer secret"
+
+
+@pytest.mark.proves("client.pinned")
 def test_a_manifest_with_a_key_that_stands_twice_is_not_verified():
     """Whoever signed it may have read the other one."""
     role = client(check_manifest=signed_by_me)

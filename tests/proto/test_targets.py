@@ -102,7 +102,7 @@ def test_all_addresses_of_a_name_are_looked_at():
     for addresses in (["9.9.9.9", "10.0.0.1"], ["10.0.0.1", "9.9.9.9"], ["::1"], []):
         with pytest.raises(ForbiddenTarget) as caught:
             PUBLIC.check("agents.example", addresses)
-        assert caught.value.message == "agents.example leads to an address that may not be connected to"
+        assert caught.value.message == "agents.example leads to an address that may not be connected to (see targets)"
 
 
 @pytest.mark.parametrize(

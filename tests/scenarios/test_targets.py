@@ -110,7 +110,8 @@ def test_one_address_that_is_forbidden_is_enough(front, ears, answer):
         for call in (lambda: client.request("echo", {}), client.manifest):
             with pytest.raises(ForbiddenTarget) as caught:
                 call()
-            assert caught.value.message == "agents.example leads to an address that may not be connected to"
+            told = "agents.example leads to an address that may not be connected to (see targets)"
+            assert caught.value.message == told
         with pytest.raises(ForbiddenTarget), client.stream("echo", {}) as payloads:
             list(payloads)
     assert len(names.asked) == 3
@@ -217,11 +218,12 @@ def test_targets_that_could_not_be_kept_are_refused(front, stack):
         module.Agent(WORKER, targets=["nowhere"])
 
 
-def test_an_agent_has_targets_for_its_peers(front, stack):
+@pytest.mark.parametrize("targets", [["public"], parse_targets("public")], ids=["names", "made"])
+def test_an_agent_has_targets_for_its_peers(front, stack, targets):
     """What it delegates goes nowhere else."""
     ear = stack.enter_context(Ear(ALLOWED).open())
     other = "urn:asap:agent:other"
-    agent = front.agent(peers={other: f"http://127.0.0.1:{ear.port}"}, targets=["public"])
+    agent = front.agent(peers={other: f"http://127.0.0.1:{ear.port}"}, targets=targets)
 
     @agent.skill("ask")
     def ask_other(task):

@@ -17,7 +17,7 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls
+from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls, turns
 from .._shared.inflate import Inflater, inflater
 from .._shared.streams import OpenedStream, is_stream
 
@@ -142,14 +142,14 @@ class _Guarded:
         except OSError:
             raise httpx.ConnectError(f"{host} has no address") from None
         addresses = addresses_of(found, host, self._targets)
-        # The exchange has one deadline, of which each address gets its share; it may have passed by now.
-        share = max(0.0, anyio.current_effective_deadline() - anyio.current_time()) / len(addresses)
-        for address in addresses[:-1]:
+        # The exchange has one deadline, whatever httpx says of this connection.
+        *others, (last, left) = turns(addresses, anyio.current_effective_deadline() - anyio.current_time())
+        for address, turn in others:
             try:
-                return await self._inner.connect_tcp(address, port, timeout=share, **named)
+                return await self._inner.connect_tcp(address, port, timeout=turn, **named)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._inner.connect_tcp(addresses[-1], port, timeout=share, **named)
+        return await self._inner.connect_tcp(last, port, timeout=left, **named)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

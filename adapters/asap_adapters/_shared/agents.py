@@ -139,9 +139,10 @@ class AgentOptions(TypedDict, total=False):
     proxies: Sequence[str]
     #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool
-    #: Where the URLs of `peers`, and of issuers' keys, may lead: ``public``, and networks such as ``10.0.0.0/8``;
-    #: anywhere, if not given.
-    targets: str | Iterable[str]
+    #: Where the URLs of `peers`, and of issuers' keys, may lead, as for a `Client`: ``public``, networks such as
+    #: ``10.0.0.0/8``, or ``any``. Without it a URL that names this machine stays on it, and every other is to lead to
+    #: what is public.
+    targets: str | Iterable[str] | Targets | None
     #: What the manifests of `peers` have to be signed with, by URN: such as a `PinnedKey`.
     pins: Mapping[str, Callable[[Published], None]]
     #: What the agent signs its manifest with, such as a `SigningKey` of `asap_adapters.auth.manifests`.
@@ -291,8 +292,9 @@ def _settings(urn: str, options: AgentOptions) -> Settings:
     checked["peers"] = {agent_urn(peer): check_base_url(at, allow_http=allow_http) for peer, at in peers.items()}
     checked["url"] = options.get("url", "").rstrip("/")
     checked["pins"] = {agent_urn(peer): pin for peer, pin in options.get("pins", {}).items()}
-    if "targets" in options:
-        checked["targets"] = parse_targets(options["targets"])
+    targets = options.get("targets")
+    if targets is not None and not isinstance(targets, Targets):
+        checked["targets"] = parse_targets(targets)
     if "hosts" in options:
         checked["hosts"] = names_of(options["hosts"])
     if "proxies" in options:

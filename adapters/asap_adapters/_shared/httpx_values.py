@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Sequence
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -27,10 +27,15 @@ __all__ = [
     "headers_of",
     "no_cookies",
     "shared_tls",
+    "turns",
 ]
 
 #: What a resolver answers, as `socket.getaddrinfo` does.
 Resolved = Sequence[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
+
+#: How long an address may leave a connection unanswered before the next one has its turn: the packet that asks for it
+#: is sent again after one second, should it be lost. A way to IPv6 that leads nowhere costs no more than this.
+_TURN_SECONDS: Final = 2.0
 
 #: What we can undo within bounds ourselves; httpx would inflate without looking.
 ACCEPT_ENCODING = {"accept-encoding": ", ".join(ENCODINGS)}
@@ -57,6 +62,14 @@ def addresses_of(found: Resolved, host: str, targets: Targets) -> list[str]:
     except ForbiddenTarget as error:
         raise Forbidden(error.message) from None
     return addresses
+
+
+def turns(addresses: Sequence[str], seconds: float) -> list[tuple[str, float]]:
+    """How long each address is tried, one after the other; the last has what the others leave."""
+    seconds = max(0.0, seconds)  # whoever was cut off already has less than none
+    turn = min(seconds / len(addresses), _TURN_SECONDS)
+    *others, last = addresses
+    return [*((address, turn) for address in others), (last, seconds - turn * len(others))]
 
 
 def check_given(client: Any, targets: Targets | None) -> None:

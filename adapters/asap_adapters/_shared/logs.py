@@ -161,7 +161,8 @@ def _trace_for_peers(error: BaseException) -> str:
     if not Redacting.reveals:
         return ""
     # Half a pair of surrogates is no JSON.
-    return "".join(traceback.format_exception(error))[-_TRACE_MOST:].encode("utf-8", "backslashreplace").decode()
+    lines = (line.encode("utf-8", "backslashreplace").decode() for line in traceback.format_exception(error))
+    return "".join(map(_cut, lines))[-_TRACE_MOST:]
 
 
 def log_failed(event: Failed) -> None:

@@ -11,7 +11,7 @@ from asap_proto.wire.openapi import describe
 from .commands import Json
 from .outcome import OK
 from .output import print_json
-from .peers import AllowHttp, Timeout, connect
+from .peers import AllowHttp, Targets, Timeout, connect
 from .targets import load_agent
 
 __all__ = ["openapi"]
@@ -22,13 +22,14 @@ def openapi(
     /,
     *,
     app_dir: Annotated[str, Parameter(help="Where to look for the module first.")] = ".",
+    targets: Targets = None,
     timeout: Timeout = 10.0,
     allow_http: AllowHttp = False,
     json: Json = False,
 ) -> int:
     """Print the OpenAPI 3.1 description of one agent; it is JSON with or without --json."""
     if "://" in agent:
-        with connect(agent, token=None, timeout=timeout, tries=1, allow_http=allow_http) as client:
+        with connect(agent, token=None, timeout=timeout, tries=1, allow_http=allow_http, targets=targets) as client:
             document = describe(client.manifest())
     else:
         found = load_agent(agent, app_dir=app_dir)

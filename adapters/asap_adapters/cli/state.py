@@ -11,7 +11,7 @@ from asap_proto.wire.nouns import encode
 from .commands import Json
 from .outcome import FAILED, OK, Stop
 from .output import print_json
-from .peers import AllowHttp, Sender, Timeout, Token
+from .peers import AllowHttp, Sender, Targets, Timeout, Token
 from .states import AgentName, StateOption
 from .stored import Url, agent_at, inspecting
 
@@ -30,6 +30,7 @@ def state(
     store: StateOption = None,
     agent: AgentName = None,
     url: Url = None,
+    targets: Targets = None,
     sender: Sender = None,
     token: Token = None,
     timeout: Timeout = 10.0,
@@ -38,7 +39,7 @@ def state(
 ) -> int:
     """Print the data of a task's snapshot; with --json the snapshot itself."""
     if url is not None:
-        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http) as client:
+        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http, targets=targets) as client:
             snapshot = client.state(task_id, version).snapshot
     else:
         with inspecting(store, agent) as inspector:

@@ -66,6 +66,16 @@ def _chosen(known: tuple[str, ...], wanted: str | None, shown: str) -> str:
     raise Stop(USAGE, f"{shown} holds the tasks of several agents", remedy=f"Say which, with --agent: {listed}.")
 
 
-def agent_at(url: str, token: str | None, timeout: float, *, sender: str | None, allow_http: bool) -> Any:
+def agent_at(
+    url: str, token: str | None, timeout: float, *, sender: str | None, allow_http: bool, targets: str | None
+) -> Any:
     """A client of a running agent; raises `Stop`."""
-    return connect(url, sender=sender or SENDER, token=token, timeout=timeout, tries=1, allow_http=allow_http)
+    return connect(
+        url,
+        sender=sender or SENDER,
+        token=token,
+        timeout=timeout,
+        tries=1,
+        allow_http=allow_http,
+        targets=targets,
+    )

@@ -18,7 +18,7 @@ from .commands import Json
 from .inspecting import event_document, outcome_document, record_document
 from .outcome import FAILED, OK, Stop, tell
 from .output import console, dump_json, print_json, table
-from .peers import AllowHttp, Sender, Timeout, Token
+from .peers import AllowHttp, Sender, Targets, Timeout, Token
 from .states import AgentName, StateOption
 from .stored import Url, agent_at, inspecting
 
@@ -62,6 +62,7 @@ def show_task(
     state: StateOption = None,
     agent: AgentName = None,
     url: Url = None,
+    targets: Targets = None,
     sender: Sender = None,
     token: Token = None,
     timeout: Timeout = 10.0,
@@ -70,7 +71,7 @@ def show_task(
 ) -> int:
     """Show one task."""
     if url is not None:
-        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http) as client:
+        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http, targets=targets) as client:
             found = _told_document(client.state(task_id))
         if json:
             print_json(found)
@@ -101,6 +102,7 @@ def cancel_task(
     state: StateOption = None,
     agent: AgentName = None,
     url: Url = None,
+    targets: Targets = None,
     sender: Sender = None,
     token: Token = None,
     timeout: Timeout = 10.0,
@@ -109,7 +111,7 @@ def cancel_task(
 ) -> int:
     """Cancel a task."""
     if url is not None:
-        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http) as client:
+        with agent_at(url, token, timeout, sender=sender, allow_http=allow_http, targets=targets) as client:
             answer = client.cancel(task_id, reason)
         id, status = answer.task_id, answer.status
     else:

@@ -19,7 +19,7 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls
+from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls, turns
 from .._shared.inflate import inflater
 from .._shared.streams import OpenedStream, is_stream
 
@@ -181,14 +181,13 @@ class _Guarded:
             found = self._resolve(host, port)
         except OSError:
             raise httpx.ConnectError(f"{host} has no address") from None
-        addresses = addresses_of(found, host, self._targets)
-        share = timeout / len(addresses)
-        for address in addresses[:-1]:
+        *others, (last, left) = turns(addresses_of(found, host, self._targets), timeout)
+        for address, turn in others:
             try:
-                return self._inner.connect_tcp(address, port, timeout=share, **named)
+                return self._inner.connect_tcp(address, port, timeout=turn, **named)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return self._inner.connect_tcp(addresses[-1], port, timeout=share, **named)
+        return self._inner.connect_tcp(last, port, timeout=left, **named)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
