@@ -10,6 +10,7 @@ from asap_adapters.stores.sqlite import SqliteState
 from asap_proto import Limits, TaskStatus
 from asap_proto.errors import StateUnavailable
 from asap_proto.rules.retry import RetryRule
+from asap_proto.stores import MemoryState
 
 from .fronts import WORKER, holds
 from .test_streams import frame
@@ -42,6 +43,34 @@ def outage(state):
         yield
     finally:
         state._connection.execute("PRAGMA query_only = OFF")
+
+
+class Forgetful:
+    """A store of one's own, whose methods answer at once, or fail."""
+
+    def __init__(self):
+        self.inner, self.fails = MemoryState(), False
+
+    def __getattr__(self, name):
+        if self.fails:
+            raise OSError("password=hunter2: no space left")
+        return getattr(self.inner, name)
+
+
+def test_a_store_of_ones_own_may_fail(front, stack, caplog):
+    """Whoever asks is told to come again, and no more; then the same request is served."""
+    state = Forgetful()
+    agent = front.agent(store=state)
+    agent.skill("echo")(lambda task: task.input)
+    url = stack.enter_context(front.serving(agent))
+    http = stack.enter_context(httpx.Client(base_url=url, trust_env=False))
+    state.fails = True
+    answer = http.post("/asap", json=frame("echo", key="once"))
+    state.fails = False
+    assert (answer.status_code, answer.json()["error"]["data"]["code"]) == (503, "asap:state/unavailable")
+    assert "hunter2" not in answer.text + caplog.text
+    assert "the store failed to Accept: OSError" in caplog.text
+    assert "result" in http.post("/asap", json=frame("echo", key="once")).json()
 
 
 def test_whoever_asks_is_told_to_come_again(front, stack, state, caplog):

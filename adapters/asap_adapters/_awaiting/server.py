@@ -59,6 +59,7 @@ from asap_proto.roles import (
 )
 from asap_proto.rules.identity import Identity
 from asap_proto.rules.shedding import SAMPLE_SECONDS
+from asap_proto.stores import MemoryState
 
 from .._shared.agents import Served
 from .._shared.logs import log_raised
@@ -134,6 +135,9 @@ class Performer(BasePerformer):
         self._idle: anyio.Event | None = None
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
+        # Memory does not fail, and is asked for each request; any other store may.
+        in_memory = isinstance(served.stores.state, MemoryState)
+        self._ask = functools.partial(self._asked, served.stores.state) if in_memory else self._ask_plain
         self._news: dict[str, anyio.Event] = {}
         self._fetching = anyio.Lock()
         self._followers: dict[str, set[Follower]] = {}
@@ -151,13 +155,9 @@ class Performer(BasePerformer):
             case Observe():
                 return self._observe(command)
             case Write():
-                return (
-                    self._write(command)
-                    if self._waits
-                    else self._written(command, self._asked(self._stores.state, command))
-                )
+                return self._write(command) if self._waits else self._written(command, self._ask(command))
             case Accept() | ReadTask() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
-                return self._remember(command) if self._waits else self._asked(self._stores.state, command)
+                return self._remember(command) if self._waits else self._ask(command)
             case Spend():
                 return self._spend(command)
             case Authenticate():
@@ -187,6 +187,13 @@ class Performer(BasePerformer):
                     state = self._stores.state
                     return await self._outcome_of(state.submit(lambda inner: self._asked(inner, command)))
                 return await self._asked(self._stores.state, command)
+        except Exception as error:
+            raise self._unavailable(command, error) from error
+
+    def _ask_plain(self, command: StoreCommand) -> Any:
+        """Asks a store whose methods answer at once."""
+        try:
+            return self._asked(self._stores.state, command)
         except Exception as error:
             raise self._unavailable(command, error) from error
 
