@@ -77,3 +77,8 @@ def test_the_core_needs_attrs_cattrs_and_orjson():
 def test_cattrs_is_loaded_by_who_asks_for_it():
     """Its import costs more than all of ours."""
     assert "cattrs" not in loaded(ALONE)
+
+
+def test_a_server_on_threads_loads_no_runtime_and_no_connections():
+    """They come with the first client: to start a process would else take half as long again."""
+    assert loaded("import asap_adapters.sync") & {"trio", "anyio", "httpcore", "h2"} == set()

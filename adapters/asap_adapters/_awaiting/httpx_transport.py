@@ -8,7 +8,6 @@ from socket import SOCK_STREAM
 from typing import Any, Protocol
 
 import anyio
-import httpcore
 import httpx
 
 from asap_proto.errors import AsapError, Misuse
@@ -137,6 +136,8 @@ class _Guarded:
         self._resolve = resolve
 
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **named: Any) -> Any:
+        import httpcore  # as late as httpx does it: it brings trio and HTTP/2, which a server has no use for
+
         try:
             found = await self._resolve(host, port)
         except OSError:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
-import httpcore
 import httpx
 
 from asap_proto.errors import Misuse
@@ -177,6 +176,8 @@ class _Guarded:
         self._resolve = resolve
 
     def connect_tcp(self, host: str, port: int, timeout: float, **named: Any) -> Any:
+        import httpcore  # as late as httpx does it: it brings trio and HTTP/2, which a server has no use for
+
         try:
             found = self._resolve(host, port)
         except OSError:
