@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import asap_adapters
 import asap_proto
 
 IO = {
@@ -44,9 +45,9 @@ def loaded(code):
     """The top-level modules that running `code` in a fresh interpreter loads beyond a bare one.
 
     The interpreter starts without `site`, so that what installed hooks load is not taken for loaded before;
-    an editable install is itself such a hook, hence the core's own directory.
+    an editable install is itself such a hook, hence our own directories.
     """
-    path = [*sys.path, str(Path(asap_proto.__file__).parents[1])]
+    path = [*sys.path, *(str(Path(ours.__file__).parents[1]) for ours in (asap_proto, asap_adapters))]
     script = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); before = set(sys.modules)\n"
         f"{code}\n"
