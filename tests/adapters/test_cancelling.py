@@ -53,12 +53,6 @@ def pool_of(client):
     return client._transport._client._transport._pool
 
 
-# httpx hands its body on by a generator that a cut leaves to the garbage collector, of which trio warns; it holds
-# nothing but the bytes.
-LEFT_BEHIND = r"ignore:Exception ignored in. <async_generator object ByteStream"
-
-
-@pytest.mark.filterwarnings(LEFT_BEHIND)
 @pytest.mark.parametrize("what", ["request", "send", "send_batch", "fan out", "manifest"])
 def test_client(runtime, what):
     """After each cut no connection is in use, and the client goes on."""
@@ -95,7 +89,6 @@ def test_client(runtime, what):
     runtime.run(main)
 
 
-@pytest.mark.filterwarnings(LEFT_BEHIND)
 @pytest.mark.parametrize("what", ["to its end", "left early", "follow", "refused"])
 def test_client_stream(runtime, what):
     """So it is while it follows a task, and after it has left before the end."""
