@@ -35,6 +35,13 @@ _OF_AGENT = {
     "asap:protocol/version_mismatch",
     "asap:transport/handler_not_found",
 }
+#: What is said of a key or a nonce that was used before, by one of the few requests that keep theirs: what a skill
+#: takes is looked at when it is run, which such a request is not.
+_OF_REPEATS = {
+    "asap:protocol/idempotency_key_reused",
+    "asap:protocol/invalid_nonce",
+    "asap:task/reply_forgotten",
+}
 #: Beside what no schema of a noun can say: an id that is 1.0 is an integer to a schema, and a text may be a blank.
 _BEYOND = BEYOND_SCHEMA.keys() | {"rpc_id", "nonce"}
 
@@ -93,7 +100,7 @@ def agrees_with_its_description(ctx: Any, response: Any, case: Any) -> None:
         wrong = error is not None and error["data"]["code"] in _OF_FORM
         assert not wrong or set(_faults(error)) & _BEYOND, f"refused, though it fits its description: {error}"
     elif not _CALL.is_valid(_strictly_judged(asked)):
-        told = error is not None and error["data"]["code"] in _OF_FORM | _OF_AGENT
+        told = error is not None and error["data"]["code"] in _OF_FORM | _OF_AGENT | _OF_REPEATS
         assert told, f"looked at, though it does not fit its description: {answer}"
 
 
