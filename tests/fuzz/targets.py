@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from attrs import frozen
 
@@ -13,9 +12,6 @@ from asap_proto.roles import ASAP_PATH, STREAM_PATH
 from asap_proto.wire.schema import EXTENSIONS, SCHEMAS
 from asap_proto.wire.shapes import known_names
 from fuzz import heads, inflating, replies, seeds, server
-
-#: Inputs that were found to break something, each in the folder of its target; and what broke it no more.
-FOUND = Path(__file__).with_name("found")
 
 
 @frozen
@@ -37,11 +33,6 @@ TARGETS = {
     "replies": Target(replies.feed, seeds.replies, 2, is_json=True),
     "inflating": Target(inflating.feed, seeds.codings, 1),
 }
-
-
-def found(target: str) -> Iterator[Path]:
-    """The inputs that once broke something."""
-    return (path for path in sorted((FOUND / target).glob("*")) if path.is_file())
 
 
 def words() -> Iterator[str]:

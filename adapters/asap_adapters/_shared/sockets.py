@@ -1,4 +1,4 @@
-"""Listening before serving: the port is known, and nobody else can take it."""
+"""Sockets as servers need them: one that listens before they serve, and whether a caller is still there."""
 
 from __future__ import annotations
 
