@@ -12,7 +12,7 @@ import anyio
 
 from asap_proto.errors import AsapError, BodyTooSlow, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold
-from asap_proto.roles import Admitted, Emit, Steps, TimedOut
+from asap_proto.roles import Admitted, Emit, Returned, Steps
 from asap_proto.rules.redaction import redact_text
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
@@ -179,13 +179,15 @@ class App:
             self._load.requests -= 1
 
     async def _read(self, receive: Receive, admitted: Admitted, share: Share) -> bytes:
-        wait = Wait()
-        wait.waits = functools.partial(self._waits.add, wait)
+        wait = Wait(self._waits.add)
+        begun = self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
+        if isinstance(begun, Returned):
+            return begun.value  # type: ignore[no-any-return]
         try:
-            read = await self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
+            read = await begun
         finally:
             self._waits.discard(wait)
-        if not isinstance(read, TimedOut):
+        if isinstance(read, Returned):
             return read.value  # type: ignore[no-any-return]
         if wait.interrupted:
             raise Overloaded("the server is shutting down", facts={"retry_after": 1})

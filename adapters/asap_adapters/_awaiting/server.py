@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import CoroutineType
@@ -135,9 +135,15 @@ class Performer(BasePerformer):
         self._idle: anyio.Event | None = None
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
-        # Memory does not fail, and is asked for each request; any other store may.
-        in_memory = isinstance(served.stores.state, MemoryState)
-        self._ask = functools.partial(self._asked, served.stores.state) if in_memory else self._ask_plain
+        # What each exchange asks, found without a look at all the rest.
+        self._quick: dict[type, Callable[[Any], Any]] = {Observe: lambda command: served.observe(command.event)}
+        if isinstance(state := served.stores.state, MemoryState):
+            # Memory does not fail; any other store may.
+            self._ask: Callable[[StoreCommand], Any] = functools.partial(self._asked, state)
+            self._quick[Accept] = lambda asked: state.accept(asked.record, asked.nonce, asked.events, now=asked.now)
+            self._quick[Write] = lambda asked: self._written(asked, state.write(asked.change))
+        else:
+            self._ask = self._ask_plain
         self._news: dict[str, anyio.Event] = {}
         self._fetching = anyio.Lock()
         self._followers: dict[str, set[Follower]] = {}
@@ -149,6 +155,8 @@ class Performer(BasePerformer):
 
     def begin(self, command: AnyCommand, caller: Caller | None = None) -> Any:
         """The same for `drive`: the answer where nothing has to be waited for, else a coroutine of it."""
+        if (quick := self._quick.get(command.__class__)) is not None:
+            return quick(command)
         match command:
             case Invoke():
                 return self._invoke(command, caller)
@@ -201,12 +209,13 @@ class Performer(BasePerformer):
         return self._written(command, await self._remember(command))
 
     def _written(self, command: Write, written: bool) -> bool:
-        change = command.change
-        if written and change.events and (news := self._news.pop(change.record.id, None)) is not None:
-            news.set()
+        if self._news and written and command.change.events:
+            news = self._news.pop(command.change.record.id, None)
+            if news is not None:
+                news.set()
         return written
 
-    async def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+    async def perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
 
         So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
@@ -323,10 +332,11 @@ class Performer(BasePerformer):
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    def _look_after(self, caller: Caller, job: Job) -> None:
+    def _look_after(self, run: Run) -> None:
         """From now on what runs is cancelled once its caller has hung up. For that a server has to run the lifespan."""
         if self.group is None:
             return
+        caller, job = run.caller, run.role.record.job
         caller.jobs.append(job)
         if caller.is_gone:
             self.group.start_soon(self._abandon, job)
@@ -408,47 +418,67 @@ class Performer(BasePerformer):
                     await transport.aclose()
             self._learn(scheme, url, answer, command)
 
-    async def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome:
+    def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome | Coroutine[Any, Any, Outcome]:
+        """Runs a handler: what comes of it is there at once, unless it waits."""
         started = self._clock.elapsed()
-        return self._ended(command, await self._outcome(command, caller), started)
-
-    async def _outcome(self, command: Invoke, caller: Caller | None) -> Outcome:
-        run = Run(command.task)
-        if caller is not None:
-            run.waits = functools.partial(self._look_after, caller, command.job)
-        task_id = command.job.task_id
+        run = Run(command.task, caller, None if caller is None else self._look_after)
         self._active += 1
-        self._runs[task_id] = run
+        self._runs[command.job.task_id] = run
         try:
             handler = self._served.handler(command.name, command.job)
-            perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
+            task = Task(command.job, self._agent, run, self, started + command.timeout)
             if handler.colour == "async":
                 running = handler.function(*handler.arguments(task))
             elif self._free_threads.acquire(blocking=False):
                 running = self._in_thread(handler, ThreadTask(task))
             else:
-                return Saturated()
-            outcome = await self._within(command.timeout, running, run)
-            if not isinstance(outcome, TimedOut):
-                return Returned(handler.signature.write(outcome.value))
-            if not run.interrupted:
-                return outcome
-            raise TaskCancelled(None)
-        except InputNeeded as asked:
-            return Suspended(asked.question)
-        except TaskCancelled:
+                self._leave(run)
+                return self._ended(command, Saturated(), started)
+            begun = self._within(command.timeout, running, run)
+            if not isinstance(begun, Returned):
+                return self._outcome(command, handler, run, begun, started)
+            outcome: Outcome = Returned(handler.signature.write(begun.value))
+        except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
+            self._leave(run)
+            return self._ended(command, self._failed(command, error), started)
+        self._leave(run)
+        return self._ended(command, outcome, started)
+
+    async def _outcome(
+        self, command: Invoke, handler: Handler, run: Run, begun: Awaitable[Returned | TimedOut], started: float
+    ) -> Outcome:
+        outcome: Outcome
+        try:
+            outcome = await begun
+            if isinstance(outcome, Returned):
+                outcome = Returned(handler.signature.write(outcome.value))
+            elif run.interrupted:
+                raise TaskCancelled(None)
+        except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
+            outcome = self._failed(command, error)
+        finally:
+            self._leave(run)
+        return self._ended(command, outcome, started)
+
+    def _failed(self, command: Invoke, error: BaseException) -> Outcome:
+        """What it comes to that a handler raised this; raises it again where it is not the handler's."""
+        if isinstance(error, InputNeeded):
+            return Suspended(error.question)
+        if isinstance(error, TaskCancelled):
             if self._is_over:
                 raise Overloaded("the server is shutting down", facts={"retry_after": 1}) from None
             return Cancelled()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
+        if isinstance(error, Exception | SystemExit):  # a handler may raise anything
             return log_raised(command, error)
-        finally:
-            self._active -= 1
-            if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
-                del self._runs[task_id]
-            if self._followers:
-                self._let_writers_look(task_id)
+        raise error
+
+    def _leave(self, run: Run) -> None:
+        self._active -= 1
+        task_id = run.role.record.job.task_id
+        if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
+            del self._runs[task_id]
+        if self._followers:
+            self._let_writers_look(task_id)
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:
         """Runs a plain function. When cut off it goes on, so it holds its thread's place until it ends."""

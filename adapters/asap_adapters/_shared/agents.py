@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import attrs
@@ -376,9 +375,6 @@ class Served:
             own.sources.clock,
             own.sources.clock.elapsed(),
         )
-
-    def now(self) -> datetime:
-        return self.clock.now()
 
     def observe(self, event: Handled | Failed) -> None:
         """Counts it, or writes it down."""

@@ -334,7 +334,7 @@ class Performer(BasePerformer):
         try:
             handler = self._served.handler(command.name, command.job)
             perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
+            task = Task(command.job, self._agent, command.task, perform, self._clock.elapsed() + command.timeout)
             value = handler.function(*handler.arguments(task))
             return Returned(handler.signature.write(value))
         except InputNeeded as asked:
