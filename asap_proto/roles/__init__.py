@@ -51,6 +51,7 @@ from .keeping import KeeperRole
 from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri, error_id
 from .server import ServerRole
 from .steps import Steps, ask
+from .straight import Straight
 
 __all__ = [
     "ASAP_PATH",
@@ -101,6 +102,7 @@ __all__ = [
     "Spend",
     "Steps",
     "StoreCommand",
+    "Straight",
     "Suspended",
     "TakeOver",
     "TaskCancelled",

@@ -148,6 +148,12 @@ class Admission:
             challenges = sorted(scheme.capitalize() for scheme in manifest.auth.schemes) if manifest.auth else ()
         self._challenge = ", ".join(dict.fromkeys(challenges))
         self._strict = strict_http
+        self._is_open = not self._challenge and not quota
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether what was admitted once would be again: no caller is asked or counted, and nobody turned away."""
+        return self._is_open and self._shedding.share >= 1.0
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """What to do next: read the body, or answer at once.

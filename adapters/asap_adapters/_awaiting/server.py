@@ -159,7 +159,7 @@ class Performer(BasePerformer):
             return quick(command)
         match command:
             case Invoke():
-                return self._invoke(command, caller)
+                return self.invoke(command, caller)
             case Observe():
                 return self._observe(command)
             case Write():
@@ -418,12 +418,10 @@ class Performer(BasePerformer):
                     await transport.aclose()
             self._learn(scheme, url, answer, command)
 
-    def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome | Coroutine[Any, Any, Outcome]:
+    def invoke(self, command: Invoke, caller: Caller | None) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Runs a handler: what comes of it is there at once, unless it waits."""
         started = self._clock.elapsed()
         run = Run(command.task, caller, None if caller is None else self._look_after)
-        self._active += 1
-        self._runs[command.job.task_id] = run
         try:
             handler = self._served.handler(command.name, command.job)
             task = Task(command.job, self._agent, run, self, started + command.timeout)
@@ -432,17 +430,16 @@ class Performer(BasePerformer):
             elif self._free_threads.acquire(blocking=False):
                 running = self._in_thread(handler, ThreadTask(task))
             else:
-                self._leave(run)
                 return self._ended(command, Saturated(), started)
             begun = self._within(command.timeout, running, run)
-            if not isinstance(begun, Returned):
-                return self._outcome(command, handler, run, begun, started)
-            outcome: Outcome = Returned(handler.signature.write(begun.value))
+            if isinstance(begun, Returned):
+                return self._ended(command, handler.returned(begun), started)
         except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
-            self._leave(run)
             return self._ended(command, self._failed(command, error), started)
-        self._leave(run)
-        return self._ended(command, outcome, started)
+        # Before it waits nobody else could ask for it.
+        self._active += 1
+        self._runs[command.job.task_id] = run
+        return self._outcome(command, handler, run, begun, started)
 
     async def _outcome(
         self, command: Invoke, handler: Handler, run: Run, begun: Awaitable[Returned | TimedOut], started: float
@@ -451,7 +448,7 @@ class Performer(BasePerformer):
         try:
             outcome = await begun
             if isinstance(outcome, Returned):
-                outcome = Returned(handler.signature.write(outcome.value))
+                outcome = handler.returned(outcome)
             elif run.interrupted:
                 raise TaskCancelled(None)
         except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)

@@ -67,10 +67,6 @@ class _Timed:
         self.buckets = [0] * len(_BOUNDS)
         self.seconds = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
-        self.seconds += seconds
-
     def count(self) -> int:
         return sum(self.buckets)
 
@@ -93,19 +89,19 @@ class Metrics(Collector):
 
     def count(self, event: Handled) -> None:
         """One request was dealt with."""
+        key, seconds = (event.payload_type, event.code), event.seconds
         with self._lock:
-            timed = self._requests.get((event.payload_type, event.code))
-            if timed is None:
-                timed = self._requests[event.payload_type, event.code] = _Timed()
-            timed.add(event.seconds)
+            timed = self._requests.get(key) or self._requests.setdefault(key, _Timed())
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed.seconds += seconds
 
     def count_handler(self, payload_type: str, seconds: float, *, good: bool) -> None:
         """One handler ran to its end, or to ours."""
+        key = (payload_type, good)
         with self._lock:
-            timed = self._runs.get((payload_type, good))
-            if timed is None:
-                timed = self._runs[payload_type, good] = _Timed()
-            timed.add(seconds)
+            timed = self._runs.get(key) or self._runs.setdefault(key, _Timed())
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed.seconds += seconds
 
     def count_saturated(self) -> None:
         """One handler was not run: every thread was taken."""

@@ -335,8 +335,7 @@ class Performer(BasePerformer):
             handler = self._served.handler(command.name, command.job)
             perform = functools.partial(self._perform_for, run)
             task = Task(command.job, self._agent, command.task, perform, self._clock.elapsed() + command.timeout)
-            value = handler.function(*handler.arguments(task))
-            return Returned(handler.signature.write(value))
+            return handler.returned(Returned(handler.function(*handler.arguments(task))))
         except InputNeeded as asked:
             return Suspended(asked.question)
         except TaskCancelled:
