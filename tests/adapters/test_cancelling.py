@@ -72,7 +72,7 @@ def test_client(runtime, what):
                 elif what == "send":
                     await client.send(letter())
                 elif what == "manifest":
-                    client.role._manifest = None
+                    client._manifests.drop(client.role._discovery._keys)
                     await client.manifest()
                 else:
                     await client.send_batch([letter() for _ in range(4)])

@@ -12,7 +12,7 @@ from asap_proto.model import Envelope, Manifest
 from asap_proto.roles import ClientRole, Pause, Together, Transmit
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.nouns import encode
-from asap_testkit import ME, PEER, fixed_sources, letter
+from asap_testkit import ME, PEER, alone, fixed_sources, letter
 
 #: Tries of one request, each with its pause, and once more for a batch that is then sent in single requests.
 MOST_COMMANDS = 12
@@ -49,7 +49,7 @@ def check_bounded(error):
 def check_client(answer):
     client = ClientRole(ME, fixed_sources())
     assert isinstance(sent(client.send(letter()), answer), Envelope | AsapError)
-    assert isinstance(sent(client.discover(), answer), Manifest | AsapError)
+    assert isinstance(sent(alone(client.discover()), answer), Manifest | AsapError)
     results = sent(client.send_batch([letter(), letter()]), answer)
     assert len(results) == 2
     assert all(isinstance(result, Envelope | AsapError) for result in results)

@@ -29,6 +29,7 @@ from asap_testkit import (
     NOW,
     PEER,
     FixedClock,
+    alone,
     asks,
     echo_manifest,
     finish,
@@ -96,7 +97,7 @@ def nonces(n):
 def manifest_ttl(n):
     clock = FixedClock()
     role = ClientRole(ME, fixed_sources(clock))
-    steps = role.discover()
+    steps = alone(role.discover())
     asks(steps)
     with pytest.raises(StopIteration):
         steps.send(HttpResponse(200, {}, dump_manifest(echo_manifest())))
@@ -104,7 +105,7 @@ def manifest_ttl(n):
     with pytest.raises(StopIteration):  # a second earlier it is believed
         next(role.discover())
     clock.move(1)
-    return not is_asked(role.discover())
+    return not is_asked(alone(role.discover()))
 
 
 def is_asked(steps):
@@ -128,7 +129,7 @@ def reply_bytes(n):
 
 
 def signed_bytes(n):
-    steps = ClientRole(ME, fixed_sources(), check_manifest=lambda _: None).discover()
+    steps = alone(ClientRole(ME, fixed_sources(), check_manifest=lambda _: None).discover())
     asks(steps)
     text = dump_manifest(echo_manifest())
     return is_legal(finish, steps, HttpResponse(200, {}, text + b" " * (n - len(text))))
