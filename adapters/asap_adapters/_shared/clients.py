@@ -91,8 +91,8 @@ class BaseClient:
             auth = BearerToken(token)
         self._manifests = options.get("manifests") or ManifestCache(most=1)
         bare_url = without_user(self._base_url)
+        name = f"{self._base_url} {self._targets}"
         # A transport that is handed in may lead anywhere, and show anything: what comes by it is for this client alone.
-        place = object() if transport is not None else (self._base_url, self._targets)
         survives = self._manifests.survives and transport is None and bare_url == self._base_url
         self._role = ClientRole(
             me,
@@ -101,8 +101,8 @@ class BaseClient:
             agent=self._peer,
             check_manifest=options.get("pinned"),
             manifests=self._manifests,
-            place=place,
-            saved_as=f"{self._base_url} {self._targets}" if survives else None,
+            place=name if transport is None else object(),
+            saved_as=name if survives else None,
             limits=self._limits,
             retry=options.get("retry", RetryRule()),
             breaker=options.get("breaker"),
