@@ -164,6 +164,18 @@ def test_where_a_url_may_lead_is_a_part_of_what_is_shared(front, stack):
         assert manifests.counts().entries == held
 
 
+def test_a_request_looks_nothing_up(front, stack):
+    """A client learns once whom it speaks to."""
+    agent = front.agent()
+    agent.skill("echo")(lambda task: task.input)
+    url = stack.enter_context(front.serving(agent))
+    manifests = cache_of(front)
+    client = stack.enter_context(front.client(url, manifests=manifests))
+    for _ in range(3):
+        client.request("echo", {})
+    assert (manifests.counts().misses, manifests.counts().hits) == (1, 0)
+
+
 def test_an_agent_counts_the_manifests_of_its_peers(front, stack):
     """All of them in one cache, told with its other metrics; an agent without peers tells nothing of it."""
     worker = front.agent()
