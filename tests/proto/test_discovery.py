@@ -345,8 +345,10 @@ def key_of(asker):
 
 @pytest.mark.proves("client.one-fetch")
 def test_only_those_who_would_ask_alike_wait_for_each_other():
-    """The same place, agent and key, shown the same, by clients that are as patient."""
-    manifests = MemoryManifests()
+    """The same place, agent and key, shown the same, by clients that are as patient, and have verified it, or not."""
+    manifests, clock = MemoryManifests(), FixedClock()
+    vetted = Asker(manifests, clock, check_manifest=signed_by_me)
+    vetted.asked(published(SIGNED, said="no-store"))
     plain = key_of(Asker(manifests))
     assert key_of(Asker(manifests)) == plain
     pinned = key_of(Asker(manifests, check_manifest=signed_by_me))
@@ -356,7 +358,7 @@ def test_only_those_who_would_ask_alike_wait_for_each_other():
         key_of(Asker(manifests, **options))
         for options in ({"timeout": 1.0}, {"agent": PEER}, {"check_manifest": signed_by_you}, {"token": "secret"})
     ]
-    assert len({plain, pinned, token, *others}) == 7
+    assert len({plain, pinned, key_of(vetted), token, *others}) == 8
     assert "secret" not in repr(token)
 
 

@@ -111,6 +111,17 @@ def test_a_peer_is_asked_whether_anything_has_changed(front, stack):
     assert manifests.counts().revalidated == 1
 
 
+def test_our_agents_say_that_nothing_has_changed(front, stack):
+    """In no more than a head."""
+    url = stack.enter_context(front.serving(front.agent()))
+    clock, manifests = FixedClock(), cache_of(front)
+    client = stack.enter_context(front.client(url, manifests=manifests, sources=fixed_sources(clock)))
+    for _ in range(2):
+        assert client.manifest().id == WORKER
+        clock.move(MANIFEST_TTL)
+    assert (manifests.counts().fetches, manifests.counts().revalidated) == (2, 1)
+
+
 @pytest.mark.proves("client.stale")
 def test_a_stale_manifest_serves_while_the_peer_is_down(front, stack):
     """When it is back it is asked; when it stays away for too long the failure is told."""
