@@ -333,7 +333,10 @@ class ClientRole:
             by_id = {answer["id"]: answer for answer in answers if _has_id(answer)}
             return [_one(envelope, by_id.get(id), id) for id, envelope, _ in calls]
 
-        return (yield from self._attempts(post, read))
+        results = yield from self._attempts(post, read)
+        if any(isinstance(one, AsapError) and tells_of_change(one) for one in results):
+            yield from self._discovery.forget()
+        return results
 
     def _attempts(
         self,

@@ -13,7 +13,7 @@ from ..errors import AsapError, MalformedJson, MalformedReply, OtherAgent, Unver
 from ..http import Headers, HttpRequest, HttpResponse
 from ..limits import MANIFEST_REST, SIGNED_BYTES
 from ..model import Manifest
-from ..rules.caching import is_same_tag, lifetime_of, tag_of
+from ..rules.caching import lifetime_of, tag_of
 from ..rules.retry import RetryRule
 from ..sources import Clock
 from ..stores import KeptManifest, MemoryManifests
@@ -153,18 +153,16 @@ class Discovery:
 
     def _answered(self, held: KeptManifest | None, response: HttpResponse) -> KeptManifest:
         """What the peer publishes now; raises why that is not to be believed."""
-        tag, now = tag_of(response.headers), self._clock.elapsed()
+        now = self._clock.elapsed()
         if held is not None and response.status == 304:
-            if held.tag is not None and tag is not None and not is_same_tag(held.tag, tag):
-                raise MalformedReply(
-                    "the peer says that nothing has changed, of another manifest than the one asked about"
-                )
+            # Whatever tag comes with it: there was one alone that it can speak of.
             self._manifests.revalidated()
             # What it does not say anew is as it was (RFC 9111 section 4.3.4).
             said = "cache-control" in response.headers
             lifetime = lifetime_of(response.headers) if said else held.lifetime
             return evolve(held, lifetime=lifetime, since=now, rests_until=now)
-        return KeptManifest(self._believed(response.body), response.body, tag, lifetime_of(response.headers), now)
+        manifest = self._believed(response.body)
+        return KeptManifest(manifest, response.body, tag_of(response.headers), lifetime_of(response.headers), now)
 
     def _believed(self, body: bytes) -> Manifest:
         """The manifest, if it is what was asked for."""

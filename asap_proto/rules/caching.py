@@ -10,7 +10,7 @@ from ..http import Headers
 from ..limits import ETAG_LENGTH, MANIFEST_STALE, MANIFEST_TTL
 from ..plain import plain
 
-__all__ = ["Lifetime", "Standing", "is_same_tag", "lifetime_of", "tag_of", "tells_of_change"]
+__all__ = ["Lifetime", "Standing", "lifetime_of", "tag_of", "tells_of_change"]
 
 #: What a kept manifest is good for: to be believed; to be believed where the peer can't be asked; or to be asked about.
 Standing = Literal["fresh", "stale", "expired"]
@@ -73,11 +73,6 @@ def tag_of(headers: Headers) -> str | None:
     """The entity tag by which to ask again; none where there is none that could be sent back."""
     tag = headers.get("etag", "")
     return tag if len(tag) <= ETAG_LENGTH and _tag(tag) else None
-
-
-def is_same_tag(one: str, other: str) -> bool:
-    """Whether both stand for one document; a proxy that compresses makes a strong tag weak."""
-    return one.removeprefix("W/") == other.removeprefix("W/")
 
 
 def tells_of_change(error: AsapError) -> bool:

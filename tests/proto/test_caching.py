@@ -13,7 +13,7 @@ from asap_proto.errors import (
     WrongRecipient,
 )
 from asap_proto.limits import MANIFEST_STALE, MANIFEST_TTL
-from asap_proto.rules.caching import Lifetime, is_same_tag, lifetime_of, tag_of, tells_of_change
+from asap_proto.rules.caching import Lifetime, lifetime_of, tag_of, tells_of_change
 
 OURS = Lifetime(MANIFEST_TTL, MANIFEST_STALE)
 
@@ -110,12 +110,6 @@ def test_what_is_no_tag_is_not_sent_back(tag):
     """A peer does not choose our headers."""
     assert tag_of({"etag": tag}) is None
     assert tag_of({}) is None
-
-
-def test_a_strong_tag_and_a_weak_one_stand_for_one_document():
-    """A proxy that compresses makes one of the other."""
-    assert is_same_tag('"a"', 'W/"a"')
-    assert not is_same_tag('"a"', '"b"')
 
 
 @pytest.mark.proves("client.manifest-dropped")

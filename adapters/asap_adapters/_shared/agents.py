@@ -87,7 +87,7 @@ class Settings:
     allow_http: bool = False
     targets: Targets | None = None
     pins: Mapping[str, Callable[[Published], None]] = field(factory=dict)
-    manifests: ManifestCache = field(factory=ManifestCache, repr=False)
+    manifests: ManifestCache = field(factory=ManifestCache, repr=False, eq=False)
     manifest_key: ManifestKey | None = None
     store: Any = None
     sources: Sources = SYSTEM
