@@ -89,7 +89,7 @@ class Discovery:
     def manifest(self, *, is_vetted: bool) -> Steps[Manifest]:
         """The manifest, without asking anybody while a fresh one is there.
 
-        A peer that is not vetted yet is by none but a fresh one, and is shown no credentials.
+        While the peer is not vetted none but a fresh one counts, and it is shown no credentials.
         """
         found = self._manifests.look(self._keys, self._clock.elapsed(), stale=is_vetted)
         if found is not None:
