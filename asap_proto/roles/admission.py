@@ -24,7 +24,7 @@ from ..errors import (
     VersionMismatch,
 )
 from ..http import Headers, HttpResponse, RequestHead
-from ..limits import ASAP_VERSION, SUPPORTED_VERSIONS, Limits
+from ..limits import ASAP_VERSION, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
 from ..model import Manifest
 from ..plain import plain
 from ..rules.forwarding import Proxies, bucket_of
@@ -330,7 +330,7 @@ class Admission:
 
 def _document(head: RequestHead, text: bytes, tag: str) -> HttpResponse:
     """What is published, unless the caller has just this already."""
-    headers = {**_JSON, "etag": tag, "cache-control": "public, max-age=300"}
+    headers = {**_JSON, "etag": tag, "cache-control": f"public, max-age={MANIFEST_TTL}"}
     held = [one.strip().removeprefix("W/") for one in head.headers.get("if-none-match", "").split(",")]
     if tag in held or "*" in held:
         return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control")})

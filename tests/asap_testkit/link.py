@@ -38,11 +38,14 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
     ServerRole,
     ServerState,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -123,6 +126,8 @@ class Link:
         #: What a stream's story emitted, and the client's delivered.
         self.emitted: list[HttpResponse | bytes] = []
         self.delivered: list[Envelope] = []
+        #: The manifests that the client saved, by name.
+        self.saved: dict[str, bytes | None] = {}
         #: Stories that nobody waits for, until `rest` tells them.
         self.background: deque[Steps[Any]] = deque()
         self.background_most = 100
@@ -174,7 +179,7 @@ class Link:
     def perform(self, command: AnyCommand) -> Any:
         """The answer to one command."""
         match command:
-            case Transmit() | OpenStream() | ReadStream() | Deliver():
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Shared() | RecallManifest() | SaveManifest():
                 return self._as_client(command)
             case Accept() | ReadTask() | Write() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
@@ -207,7 +212,9 @@ class Link:
             case _:
                 assert_never(command)
 
-    def _as_client(self, command: Transmit | OpenStream | ReadStream | Deliver) -> Any:
+    def _as_client(
+        self, command: Transmit | OpenStream | ReadStream | Deliver | Shared | RecallManifest | SaveManifest
+    ) -> Any:
         match command:
             case Transmit():
                 return self._transmit(command.request)
@@ -217,6 +224,13 @@ class Link:
                 return self.pieces.popleft() if self.pieces else None
             case Deliver():
                 return self.delivered.append(command.envelope)
+            case Shared():
+                return self._outcome(command.story)
+            case RecallManifest():
+                return self.saved.get(command.name)
+            case SaveManifest():
+                self.saved[command.name] = command.record
+                return None
             case _:
                 assert_never(command)
 

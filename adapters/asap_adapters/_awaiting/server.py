@@ -42,9 +42,12 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -183,6 +186,8 @@ class Performer(BasePerformer):
             case ReadState():
                 return self._state(ready=self._is_open())
             case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
+                raise TypeError(f"a server is never asked to {type(command).__name__} here")
+            case Shared() | RecallManifest() | SaveManifest():
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)

@@ -33,6 +33,7 @@ from .bearer import Bearer
 from .clients import ClientOptions
 from .inflate import ENCODINGS
 from .logs import log_distrusted, log_failed
+from .manifests import ManifestCache
 from .metrics import Metrics
 from .schemes import SCHEMES, Authenticator, Credentials, ManifestKey
 from .skills import Handler, Registered, Skills
@@ -85,6 +86,7 @@ class Settings:
     allow_http: bool = False
     targets: Targets | None = None
     pins: Mapping[str, Callable[[Published], None]] = field(factory=dict)
+    manifests: ManifestCache = field(factory=ManifestCache, repr=False, eq=False)
     manifest_key: ManifestKey | None = None
     store: Any = None
     sources: Sources = SYSTEM
@@ -144,6 +146,8 @@ class AgentOptions(TypedDict, total=False):
     targets: str | Iterable[str] | Targets | None
     #: What the manifests of `peers` have to be signed with, by URN: such as a `PinnedKey`.
     pins: Mapping[str, Callable[[Published], None]]
+    #: Where it keeps the manifests of `peers`: with one that has a store they survive a restart.
+    manifests: ManifestCache
     #: What the agent signs its manifest with, such as a `SigningKey` of `asap_adapters.auth.manifests`.
     manifest_key: ManifestKey
     #: Where tasks, replies and nonces are kept, such as a `SqliteState`; without it in memory.
@@ -276,6 +280,7 @@ class BaseAgent:
             "token": own.tokens.get(urn),
             "auth": own.credentials.get(urn),
             "pinned": own.pins.get(urn),
+            "manifests": own.manifests,
             "targets": own.targets,
             "limits": own.limits,
             "allow_http": own.allow_http,
@@ -368,7 +373,7 @@ class Served:
             skills.handlers(),
             KeeperRole(role, own.sources, own.limits),
             stores,
-            Metrics(),
+            Metrics(own.manifests if own.peers else None),
             own.limits,
             own.authenticators,
             own.targets,

@@ -36,10 +36,13 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
     ServerState,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -121,6 +124,8 @@ class Performer(BasePerformer):
             case ReadState():
                 return self._read_state()
             case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
+                raise TypeError(f"a server is never asked to {type(command).__name__} here")
+            case Shared() | RecallManifest() | SaveManifest():
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
