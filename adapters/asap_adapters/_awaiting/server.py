@@ -158,8 +158,10 @@ class Performer(BasePerformer):
 
     def begin(self, command: AnyCommand, caller: Caller | None = None) -> Any:
         """The same for `drive`: the answer where nothing has to be waited for, else a coroutine of it."""
-        if (quick := self._quick.get(command.__class__)) is not None:
-            return quick(command)
+        quick = self._quick.get(command.__class__)
+        return self._begin(command, caller) if quick is None else quick(command)
+
+    def _begin(self, command: AnyCommand, caller: Caller | None) -> Any:
         match command:
             case Invoke():
                 return self.invoke(command, caller)
