@@ -285,12 +285,17 @@ class MemoryQuotas:
         self._quota = quota
         self._most = limits.callers
         self._full = quota.full(0.0).levels
+        self._untouched, _ = quota.spend(quota.full(0.0), now=0.0, cost=0)
         self._agents: OrderedDict[str, Buckets] = OrderedDict()
         self._addresses: OrderedDict[str, Buckets] = OrderedDict()
 
     def spend(self, caller: str, cost: int, *, now: float) -> Allowed | RetryAfter:
         known = self._agents if caller.startswith("urn:") else self._addresses
-        buckets = known.pop(caller, None) or self._quota.full(now)
+        buckets = known.pop(caller, None)
+        if buckets is None:
+            if not cost:  # whoever only looks finds all there is
+                return self._untouched
+            buckets = self._quota.full(now)
         answer, buckets = self._quota.spend(buckets, now=now, cost=cost)
         if buckets.levels != self._full:
             known[caller] = buckets

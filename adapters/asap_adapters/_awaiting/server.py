@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import CoroutineType
@@ -139,7 +140,11 @@ class Performer(BasePerformer):
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
         # What each exchange asks, found without a look at all the rest.
-        self._quick: dict[type, Callable[[Any], Any]] = {Observe: lambda command: served.observe(command.event)}
+        self._quick: dict[type, Callable[[Any], Any]] = {
+            Authenticate: self._authenticate,
+            Observe: lambda command: served.observe(command.event),
+            Spend: self._spend,
+        }
         if isinstance(state := served.stores.state, MemoryState):
             # Memory does not fail; any other store may.
             self._ask: Callable[[StoreCommand], Any] = functools.partial(self._asked, state)
@@ -391,19 +396,38 @@ class Performer(BasePerformer):
             except Exception:
                 log.exception("how late things are could not be felt; tried again in a moment")
 
-    async def _authenticate(self, command: Authenticate) -> Identity | None:
-        until = anyio.current_time() + self._served.limits.auth_seconds
-        for scheme in self._served.auth:
+    def _authenticate(self, command: Authenticate) -> Identity | Coroutine[Any, Any, Identity | None] | None:
+        """Who calls: at once, unless keys have to be fetched or a validator waits."""
+        schemes = iter(self._served.auth)
+        for scheme in schemes:
             with letting_nobody_in(command, scheme):
                 if self._keys_wanted(scheme, command) is not None:
-                    with anyio.fail_after(until - anyio.current_time()):
-                        await self._fetch_keys(scheme, command)
+                    return self._authenticated(command, scheme, schemes, None)
                 answer = scheme.verify(command.head, command.now)
+                if inspect.isawaitable(answer):
+                    return self._authenticated(command, scheme, schemes, answer)
+                if (known := identity_of(answer)) is not None:
+                    return known
+        return None
+
+    async def _authenticated(
+        self, command: Authenticate, scheme: Authenticator, left: Iterator[Authenticator], answer: Any
+    ) -> Identity | None:
+        """The same from a scheme on that has to be waited for: for its keys, or for its `answer`."""
+        until = anyio.current_time() + self._served.limits.auth_seconds
+        for each in itertools.chain((scheme,), left):
+            with letting_nobody_in(command, each):
+                if answer is None:
+                    if self._keys_wanted(each, command) is not None:
+                        with anyio.fail_after(until - anyio.current_time()):
+                            await self._fetch_keys(each, command)
+                    answer = each.verify(command.head, command.now)
                 if inspect.isawaitable(answer):
                     with anyio.fail_after(until - anyio.current_time()):
                         answer = await answer
                 if (known := identity_of(answer)) is not None:
                     return known
+            answer = None
         return None
 
     async def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
