@@ -1,4 +1,4 @@
-"""The command line as a user has it: its words, its output, its exit code; where it matters, as a process of its own."""
+"""The command line as a user has it: its words, its output, its exit code; where that matters, in its own process."""
 
 import io
 import json

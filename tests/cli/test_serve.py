@@ -405,7 +405,7 @@ class Store:
 
 agent = Agent("urn:asap:agent:hopeless", store=Store())
 """)
-    ended = asap("serve", "hopeless:agent", "--port", "0")
+    ended = asap_process("serve", "hopeless:agent", "--port", "0")
     assert ended.exit_code == 1
     assert "the store can't be opened: OSError: no server there" in ended.err
     assert ended.out == ""
