@@ -321,14 +321,15 @@ def test_running_work_ends_within_the_grace(asap, serving, lasting, runtime):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_request_that_outlasts_the_grace(asap, serving, lasting, runtime):
+def test_a_request_that_outlasts_the_grace(asap, asap_process, serving, lasting, runtime):
     """Who waits for work that is given back, or follows it, is told to come again; and the server's log is silent."""
     with (
         serving(lasting(runtime), "--state", "tasks.db", "--grace", "0.5") as running,
         ThreadPoolExecutor(2) as threads,
     ):
         send = ["send", running.url, "--skill", "count", "--input", '{"seconds": 60}', "--json"]
-        asked, followed = threads.submit(asap, *send), threads.submit(asap, *send, "--stream")
+        asked = threads.submit(asap_process, *send)
+        followed = threads.submit(asap_process, *send, "--stream")
         while asap("task", "list", "--state", "tasks.db").exit_code != 0:
             time.sleep(0.05)
         while sum(row["snapshots"] for row in asap("task", "list", "--state", "tasks.db", "--json").document) < 2:
