@@ -6,8 +6,8 @@ A page says ```` ```{generated} errors ```` and gets the Markdown that `MAKERS["
 from __future__ import annotations
 
 import inspect
-import json
 import io
+import json
 import re
 import runpy
 import typing
@@ -233,8 +233,9 @@ def command_line() -> str:
 
 def help_of(name: str) -> str:
     """The help of one command, or with no name of `asap`, as a terminal of 100 columns shows it."""
-    from asap_adapters.cli.commands import build
     from rich.console import Console
+
+    from asap_adapters.cli.commands import build
 
     shown = io.StringIO()
     console = Console(file=shown, width=100, color_system=None, force_terminal=False, highlight=False)
