@@ -162,14 +162,13 @@ def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None
 
 
 def clean_python(session: nox.Session, folder: Path) -> str:
-    """Make an environment apart from the session's, with a current pip, and tell its interpreter."""
+    """Make an environment apart from the session's, without a pip of its own, and tell its interpreter."""
     python = str(folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
     if not Path(python).exists():
-        session.run("python", "-m", "venv", str(folder))
-    pip_install(session, python, "pip")
+        session.run("python", "-m", "venv", "--without-pip", str(folder))
     return python
 
 
 def pip_install(session: nox.Session, python: str, what: str) -> None:
-    """Install into the environment of that interpreter."""
-    session.run(python, "-m", "pip", "install", "-qU", what, external=True)
+    """Install into the environment of that interpreter; the little that is imported there is compiled then."""
+    session.run("python", "-m", "pip", "--python", python, "install", "-qU", "--no-compile", what)

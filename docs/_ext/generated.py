@@ -6,12 +6,10 @@ A page says ```` ```{generated} errors ```` and gets the Markdown that `MAKERS["
 from __future__ import annotations
 
 import inspect
+import io
 import json
-import os
 import re
 import runpy
-import subprocess
-import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -235,13 +233,14 @@ def command_line() -> str:
 
 def help_of(name: str) -> str:
     """The help of one command, or with no name of `asap`, as a terminal of 100 columns shows it."""
-    words = [*name.split(), "--help"]
-    command = [sys.executable, "-m", "asap_adapters.cli", *words]
-    plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(  # nosec B603  # our own command, by names that it told
-        command, check=True, capture_output=True, encoding="utf-8", env=plain
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    from rich.console import Console
+
+    from asap_adapters.cli.commands import build
+
+    shown = io.StringIO()
+    console = Console(file=shown, width=100, color_system=None, force_terminal=False, highlight=False)
+    build()([*name.split(), "--help"], console=console)
+    return "\n".join(line.rstrip() for line in shown.getvalue().strip().splitlines())
 
 
 #: A page is made again when one of these changes.

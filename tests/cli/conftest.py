@@ -1,5 +1,6 @@
-"""The command line as a user has it: a process of its own, its output, its exit code."""
+"""The command line as a user has it: its words, its output, its exit code; where that matters, in its own process."""
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+
+from asap_adapters.cli import main
 
 ASAP = [sys.executable, "-m", "asap_adapters.cli"]
 PATIENCE = 60.0  # seconds; only a test that fails waits so long
@@ -40,8 +43,33 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def asap(tmp_path: Path) -> Callable[..., Ended]:
-    """Runs one command to its end, in an empty directory."""
+def asap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs one command to its end, in an empty directory and in this process: a process of its own costs half a second.
+
+    What is logged does not reach `err` here; where that nothing is said is at stake, use `asap_process`.
+    """
+
+    def run(*words: object, stdin: str = "", env: dict[str, str] | None = None) -> Ended:
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        variables = environment(**(env or {}))
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            for name in os.environ.keys() - variables.keys():
+                patched.delenv(name)
+            for name, value in variables.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+            patched.setattr(sys, "stdout", out)
+            patched.setattr(sys, "stderr", err)
+            exit_code = main([str(word) for word in words])
+        return ended(words, exit_code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+    return run
+
+
+@pytest.fixture
+def asap_process(tmp_path: Path) -> Callable[..., Ended]:
+    """As `asap`, in a process of its own: for `serve` and `demo`, and for what is about being one."""
 
     def run(*words: object, stdin: str = "", env: dict[str, str] | None = None) -> Ended:
         done = subprocess.run(
@@ -55,10 +83,15 @@ def asap(tmp_path: Path) -> Callable[..., Ended]:
             env=environment(**(env or {})),
             check=False,
         )
-        assert "Traceback" not in done.stderr or "--debug" in words, done.stderr
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return ended(words, done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def ended(words: tuple[object, ...], exit_code: int, out: str, err: str) -> Ended:
+    """What a command left behind; a traceback that nobody asked for is a failure of each."""
+    assert "Traceback" not in err or "--debug" in words, err
+    return Ended(exit_code, out, err)
 
 
 AGENT = """

@@ -13,9 +13,9 @@ RUNTIMES = ["asyncio", "trio", "sync"]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_every_step_is_seen(asap, runtime):
+def test_every_step_is_seen(asap_process, runtime):
     """On each runtime every step takes place, in order, and is timed."""
-    ended = asap("demo", "--runtime", runtime, "--json")
+    ended = asap_process("demo", "--runtime", runtime, "--json")
     assert ended.exit_code == 0, ended.err
     document = ended.document
     assert document["ok"] is True
@@ -34,9 +34,9 @@ def test_every_step_is_seen(asap, runtime):
     assert ended.err == ""
 
 
-def test_table_for_people(asap):
+def test_table_for_people(asap_process):
     """Without --json it is a table and a summary."""
-    ended = asap("demo")
+    ended = asap_process("demo")
     assert ended.exit_code == 0
     assert "step   from" in ended.out
     assert "7 of 7 steps seen where they arrived, on asyncio" in ended.out

@@ -31,9 +31,9 @@ def without(blocked: set[str], *words: str) -> "subprocess.CompletedProcess[str]
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_help_lists_every_command(asap):
+def test_help_lists_every_command(asap_process):
     """`asap --help` names the commands and the exit codes."""
-    ended = asap("--help")
+    ended = asap_process("--help")
     assert ended.exit_code == 0
     assert all(f"│ {name} " in ended.out for name in COMMANDS)
     assert "Exit codes:" in ended.out
@@ -149,16 +149,16 @@ def test_help_works_without_the_fronts():
     assert without(missing, "schema", "Envelope").returncode == 0
 
 
-def test_no_colour_into_a_pipe(asap):
+def test_no_colour_into_a_pipe(asap_process):
     """What is piped carries no escape codes, and is not folded at 80 columns."""
-    ended = asap("schema")
+    ended = asap_process("schema")
     assert "\x1b" not in ended.out
     assert max(map(len, ended.out.splitlines())) > 80
 
 
-def test_output_under_an_ascii_locale(asap):
+def test_output_under_an_ascii_locale(asap_process):
     """JSON is UTF-8 whatever the locale; text that can't be shown is escaped, and nothing breaks."""
-    ended = asap("--help", env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    ended = asap_process("--help", env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
     assert ended.exit_code == 0
     assert "validate" in ended.out
 

@@ -33,10 +33,10 @@ def test_a_key_is_made_once(asap, tmp_path):
         (["no/such/place.pem", "--new"], "can't write no/such/place.pem"),
     ],
 )
-def test_files_that_hold_no_key(asap, tmp_path, words, said):
+def test_files_that_hold_no_key(asap_process, tmp_path, words, said):
     """In words, with what to do."""
     (tmp_path / "other.pem").write_text("hunter2")
-    ended = asap("key", *words)
+    ended = asap_process("key", *words)
     assert (ended.exit_code, ended.out) == (2, "")
     assert said in ended.err
     assert "hunter2" not in ended.err
@@ -90,8 +90,8 @@ def test_pins_that_are_none(asap, key):
     assert (ended.exit_code, ended.out) == (2, "")
 
 
-def test_a_key_that_is_none_serves_nothing(asap, agent_module):
+def test_a_key_that_is_none_serves_nothing(asap_process, agent_module):
     """It is told at once, not by the first worker."""
-    ended = asap("serve", agent_module("sync"), "--sign", "nowhere.pem")
+    ended = asap_process("serve", agent_module("sync"), "--sign", "nowhere.pem")
     assert ended.exit_code == 2
     assert "can't read nowhere.pem" in ended.err

@@ -221,7 +221,7 @@ def test_streams_are_logged_in_parts(asap, serving, agent_module, runtime):
     assert any('"n":5' in line for line in lines_with(f"exchange {number} part: ", log))
 
 
-def test_outputs_for_machines_have_no_secrets(asap, serving, agent_module, tmp_path):
+def test_outputs_for_machines_have_no_secrets(asap, asap_process, serving, agent_module, tmp_path):
     """--json hides them, in answers and in errors; what is asked for itself is whole."""
     given = '{"token": "hunter2-key", "n": 5}'
     with serving(agent_module("sync"), "--state", "tasks.db") as running:
@@ -235,17 +235,17 @@ def test_outputs_for_machines_have_no_secrets(asap, serving, agent_module, tmp_p
     assert shown.document["result"] == {"echoed": {"token": "***", "n": 5}}
     assert "hunter2" not in shown.out + asap("task", "show", task_id, "--state", "tasks.db").out
     assert "hunter2-key" in asap("task", "export", task_id, "--state", "tasks.db").out
-    ended = asap("send", "http://me:hunter2-url@127.0.0.1:9", "--skill", "echo", "--json")
+    ended = asap_process("send", "http://me:hunter2-url@127.0.0.1:9", "--skill", "echo", "--json")
     assert ended.exit_code == 3
     assert "hunter2" not in ended.out + ended.err
-    ended = asap("task", "list", "--state", "redis://me:hunter2-url@127.0.0.1:9/0", "--json")
+    ended = asap_process("task", "list", "--state", "redis://me:hunter2-url@127.0.0.1:9/0", "--json")
     assert ended.exit_code != 0
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_messages_can_not_speak_to_the_terminal(asap):
+def test_messages_can_not_speak_to_the_terminal(asap_process):
     """What a message quotes is shown as it is written, not as what it would do."""
-    ended = asap("serve", "no\x1b[31mwhere:agent")
+    ended = asap_process("serve", "no\x1b[31mwhere:agent")
     assert ended.exit_code == 2
     assert "\x1b" not in ended.err
     assert "no\\u001b[31mwhere" in ended.err

@@ -77,9 +77,9 @@ def guarded_url():
         yield url
 
 
-def test_prints_the_result(asap, url):
+def test_prints_the_result(asap_process, url):
     """The result is printed; nothing else."""
-    ended = asap("send", url, "--skill", "echo", "--input", '{"message": "grüß dich"}')
+    ended = asap_process("send", url, "--skill", "echo", "--input", '{"message": "grüß dich"}')
     assert ended.exit_code == 0, ended.err
     assert ended.document == {
         "echoed": {"message": "grüß dich"},
@@ -114,9 +114,11 @@ def test_answer_of_another(asap, sync_url):
     assert ended.document["error"]["code"] == "asap:protocol/mispaired_reply"
 
 
-def test_input_from_stdin(asap, sync_url):
+def test_input_from_stdin(asap_process, sync_url):
     """- is stdin."""
-    assert asap("send", sync_url, "--skill", "echo", "--input", "-", stdin='{"n": 2}').document["echoed"] == {"n": 2}
+    assert asap_process("send", sync_url, "--skill", "echo", "--input", "-", stdin='{"n": 2}').document["echoed"] == {
+        "n": 2
+    }
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "input_required"])
@@ -190,9 +192,9 @@ def test_token(asap, guarded_url, tmp_path):
         (["--token", "good", "--sender", "urn:asap:agent:impostor"], "asap:auth/sender_mismatch"),
     ],
 )
-def test_caller_that_is_refused(asap, guarded_url, words, code):
+def test_caller_that_is_refused(asap_process, guarded_url, words, code):
     """A caller that the peer will not hear is exit code 3."""
-    ended = asap("send", guarded_url, "--skill", "echo", *words, "--json")
+    ended = asap_process("send", guarded_url, "--skill", "echo", *words, "--json")
     assert ended.exit_code == 3
     assert ended.document["error"]["code"] == code
     assert "bad" not in ended.err

@@ -94,14 +94,14 @@ def test_worker_that_dies_is_replaced(asap, serving, agent_module, runtime):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_workers_that_can_not_start(asap, agent_module, tmp_path, runtime):
+def test_workers_that_can_not_start(asap_process, agent_module, tmp_path, runtime):
     """An app that fails in each worker ends the whole, with exit code 1."""
     agent_module(runtime)
     source = (tmp_path / f"mine_{runtime}.py").read_text()
     (tmp_path / f"mine_{runtime}.py").write_text(
         source + "import multiprocessing\nassert multiprocessing.parent_process() is None\n"
     )
-    ended = asap("serve", f"mine_{runtime}:agent", "--workers", "2", "--port", "0")
+    ended = asap_process("serve", f"mine_{runtime}:agent", "--workers", "2", "--port", "0")
     assert ended.exit_code == 1
     assert "before it listened" in ended.err
     assert "AssertionError" in ended.err
@@ -131,10 +131,10 @@ def test_settings_from_the_environment(asap, serving, agent_module, runtime):
         assert ended.document["error"]["code"] == "asap:transport/too_large"
 
 
-def test_nobody_else_reads_the_environment(asap):
+def test_nobody_else_reads_the_environment(asap_process):
     """Settings in the environment are for `serve` alone: nonsense there hurts no other command."""
     nonsense = {"ASAP_RATE_LIMIT": "nonsense", "ASAP_MAX_REQUEST_SIZE": "big", "ASAP_DEBUG": "perhaps"}
-    assert asap("demo", env=nonsense).exit_code == 0
+    assert asap_process("demo", env=nonsense).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_nobody_else_reads_the_environment(asap):
         ({"ASAP_LOG_LEVEL": "loud"}, "debug, info"),
     ],
 )
-def test_settings_that_are_none(asap, agent_module, env, says):
+def test_settings_that_are_none(asap_process, agent_module, env, says):
     """A setting that can't be used is named, with what could."""
-    ended = asap("serve", agent_module("asyncio"), "--port", "0", env=env)
+    ended = asap_process("serve", agent_module("asyncio"), "--port", "0", env=env)
     assert ended.exit_code == 2
     assert says in ended.err
 
@@ -169,28 +169,28 @@ def test_logs(agent_module, serving, asap):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_port_that_is_taken(asap, agent_module, runtime):
+def test_port_that_is_taken(asap_process, agent_module, runtime):
     """A port that is taken is told, with what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = asap("serve", agent_module(runtime), "--port", taken.getsockname()[1], "--json")
+        ended = asap_process("serve", agent_module(runtime), "--port", taken.getsockname()[1], "--json")
     assert ended.exit_code == 1
     assert "--port 0" in ended.document["error"]["remedy"]
     assert "in use" in ended.err
 
 
-def test_port_of_another_of_ours(asap, serving, agent_module):
+def test_port_of_another_of_ours(asap_process, serving, agent_module):
     """Two agents never share a port without knowing, whatever their server allows."""
     target = agent_module("sync")
     with serving(target) as running:
-        ended = asap("serve", target, "--port", running.url.rpartition(":")[2])
+        ended = asap_process("serve", target, "--port", running.url.rpartition(":")[2])
     assert ended.exit_code == 1
     assert "in use" in ended.err
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
-def test_address_of_another_machine(asap, agent_module, host):
+def test_address_of_another_machine(asap_process, agent_module, host):
     """An address that is not ours is told, with what to do."""
-    ended = asap("serve", agent_module("asyncio"), "--host", host, "--port", "0")
+    ended = asap_process("serve", agent_module("asyncio"), "--host", host, "--port", "0")
     assert ended.exit_code == 1
     assert "0.0.0.0" in ended.err
 
@@ -216,22 +216,22 @@ def test_address_of_another_machine(asap, agent_module, host):
         ("mine_asyncio:agent", ["--port", "70000"], "--port"),
     ],
 )
-def test_target_that_is_none(asap, agent_module, tmp_path, target, words, says):
+def test_target_that_is_none(asap_process, agent_module, tmp_path, target, words, says):
     """Whatever is wrong with the target, it is told with what to do, and without a traceback."""
     agent_module("asyncio")
     agent_module("sync")
     (tmp_path / "broken.py").write_text("agent = 1 / 0\n")
     (tmp_path / "lacking.py").write_text("import nowhere\n")
     (tmp_path / "refused.py").write_text("from asap_adapters.sync import Agent\nagent = Agent('me')\n")
-    ended = asap("serve", target, *words)
+    ended = asap_process("serve", target, *words)
     assert ended.exit_code == 2
     assert says in ended.err
 
 
-def test_debug_shows_where_a_module_is_broken(asap, tmp_path):
+def test_debug_shows_where_a_module_is_broken(asap_process, tmp_path):
     """--debug shows the traceback of the user's own module."""
     (tmp_path / "broken.py").write_text("agent = 1 / 0\n")
-    ended = asap("serve", "broken:agent", "--debug")
+    ended = asap_process("serve", "broken:agent", "--debug")
     assert ended.exit_code == 2
     assert 'broken.py", line 1' in ended.err
 
@@ -321,14 +321,15 @@ def test_running_work_ends_within_the_grace(asap, serving, lasting, runtime):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_request_that_outlasts_the_grace(asap, serving, lasting, runtime):
+def test_a_request_that_outlasts_the_grace(asap, asap_process, serving, lasting, runtime):
     """Who waits for work that is given back, or follows it, is told to come again; and the server's log is silent."""
     with (
         serving(lasting(runtime), "--state", "tasks.db", "--grace", "0.5") as running,
         ThreadPoolExecutor(2) as threads,
     ):
         send = ["send", running.url, "--skill", "count", "--input", '{"seconds": 60}', "--json"]
-        asked, followed = threads.submit(asap, *send), threads.submit(asap, *send, "--stream")
+        asked = threads.submit(asap_process, *send)
+        followed = threads.submit(asap_process, *send, "--stream")
         while asap("task", "list", "--state", "tasks.db").exit_code != 0:
             time.sleep(0.05)
         while sum(row["snapshots"] for row in asap("task", "list", "--state", "tasks.db", "--json").document) < 2:
@@ -357,11 +358,11 @@ def test_cancel_in_the_store_reaches_the_worker(asap, serving, lasting, runtime)
 
 
 @pytest.mark.parametrize(("runtime", "workers"), [("asyncio", "1"), ("trio", "2"), ("sync", "1")])
-def test_state_that_can_not_be(asap, lasting, tmp_path, runtime, workers):
+def test_state_that_can_not_be(asap_process, lasting, tmp_path, runtime, workers):
     """A store that can't be used ends the command before it listens, with exit code 2, whatever serves."""
     (tmp_path / "notes.txt").write_text("these are no tasks, but a text that is longer than a header" * 20)
     for where, says in [("notes.txt", "not a database"), ("nowhere/tasks.db", "can't open")]:
-        ended = asap("serve", lasting(runtime), "--port", "0", "--state", where, "--workers", workers)
+        ended = asap_process("serve", lasting(runtime), "--port", "0", "--state", where, "--workers", workers)
         assert ended.exit_code == 2
         assert says in ended.err
         assert ended.out == ""
@@ -375,9 +376,9 @@ def test_state_that_can_not_be(asap, lasting, tmp_path, runtime, workers):
         (["--grace", "-1"], 2, "--grace"),
     ],
 )
-def test_state_and_grace_that_are_none(asap, lasting, words, exit_code, says):
+def test_state_and_grace_that_are_none(asap_process, lasting, words, exit_code, says):
     """What names no store, and no time, is told with what would."""
-    ended = asap("serve", lasting("asyncio"), "--port", "0", *words)
+    ended = asap_process("serve", lasting("asyncio"), "--port", "0", *words)
     assert ended.exit_code == exit_code
     assert says in ended.err
 
@@ -391,7 +392,7 @@ def test_memory_is_no_store(asap, serving, lasting):
 
 
 @pytest.mark.parametrize("runtime", ["asyncio", "trio"])
-def test_app_that_can_not_start(asap, tmp_path, runtime):
+def test_app_that_can_not_start(asap_process, tmp_path, runtime):
     """A store of the agent's own that can't be opened ends the command with exit code 1; nothing is served without."""
     (tmp_path / "hopeless.py").write_text(f"""
 from asap_adapters.{runtime} import Agent
@@ -405,7 +406,7 @@ class Store:
 
 agent = Agent("urn:asap:agent:hopeless", store=Store())
 """)
-    ended = asap("serve", "hopeless:agent", "--port", "0")
+    ended = asap_process("serve", "hopeless:agent", "--port", "0")
     assert ended.exit_code == 1
     assert "the store can't be opened: OSError: no server there" in ended.err
     assert ended.out == ""

@@ -44,8 +44,8 @@ def test_the_operator_says_its_names(serving, agent_module, words, env, expected
         assert statuses(running.url, "localhost", "served.example", "192.0.2.1") == expected
 
 
-def test_names_that_are_none(asap, agent_module):
+def test_names_that_are_none(asap_process, agent_module):
     """What can't be meant is told before anything is served."""
-    ended = asap("serve", agent_module("sync"), "--hosts", "localhost,http://a")
+    ended = asap_process("serve", agent_module("sync"), "--hosts", "localhost,http://a")
     assert ended.exit_code == 2
     assert "--hosts or ASAP_HOSTS: 'http://a' is no host" in ended.err

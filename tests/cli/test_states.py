@@ -67,13 +67,13 @@ def test_every_command(asap, serving, tmp_path, server, runtime, workers, reques
 
 
 @pytest.mark.parametrize("url", ["redis://me:secret@127.0.0.1:1/0", "postgresql://me:secret@127.0.0.1:1/none"])
-def test_server_that_is_not_there(asap, tmp_path, url):
+def test_server_that_is_not_there(asap_process, tmp_path, url):
     """A server that can't be reached is exit code 1, for `serve` too; neither user nor password is told."""
     (tmp_path / "counting.py").write_text(
         SOURCE.format(sleep="trio", runtime="trio", name="x", colour="async ", wait="await ")
     )
     for words in (["task", "list"], ["serve", "counting:agent", "--port", "0"]):
-        ended = asap(*words, "--state", url)
+        ended = asap_process(*words, "--state", url)
         assert (ended.exit_code, ended.out) == (1, "")
         assert "://***@127.0.0.1:1" in ended.err
         assert "secret" not in ended.err
