@@ -25,6 +25,7 @@ __all__ = [
     "Cancelled",
     "ClientCommand",
     "Command",
+    "Compress",
     "Deliver",
     "Emit",
     "Failed",
@@ -358,8 +359,18 @@ class Deliver(Command[None]):
     envelope: Envelope
 
 
+@plain
+class Compress(Command[bytes]):
+    """What is this body in that coding? Where it takes long, `apart` from all else, if this front can."""
+
+    answers = (bytes,)
+    body: bytes
+    coding: str
+    apart: bool
+
+
 #: What a client's front performs.
-ClientCommand = Transmit | Pause | Together | OpenStream | ReadStream | Deliver
+ClientCommand = Transmit | Pause | Together | OpenStream | ReadStream | Deliver | Compress
 
 #: What a store answers.
 StoreCommand = Accept | ReadTask | Write | ReadEvents | ReadSnapshot | Renew | TakeOver | Forget
@@ -369,6 +380,7 @@ ServerCommand = (
     StoreCommand
     | Authenticate
     | Background
+    | Compress
     | Emit
     | Interrupt
     | Invoke

@@ -11,7 +11,7 @@ from ..errors import InvalidValue
 from ..http import Headers
 from ..plain import plain
 
-__all__ = ["Proxies", "bucket_of", "parse_proxies"]
+__all__ = ["Proxies", "bucket_of", "is_local", "parse_proxies"]
 
 #: Proxies on a caller's way that are looked at; nobody has as many, and each costs time.
 _HOPS_MOST = 32
@@ -81,6 +81,13 @@ def bucket_of(address: str) -> str:
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _IPV6_SITE), strict=False))
     return address if found is None else str(found)
+
+
+@lru_cache(maxsize=1024)
+def is_local(address: str) -> bool:
+    """Whether a caller is on this machine: at a loopback address, or at none, as behind a Unix socket."""
+    found = _address(address)
+    return found is None or found.is_loopback
 
 
 def _address(text: str) -> _Address | None:

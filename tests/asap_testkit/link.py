@@ -1,6 +1,7 @@
 """Two roles on a wire: whatever either asks is performed in memory, whatever they send meets the weather."""
 
 import json
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isgeneratorfunction
@@ -18,6 +19,7 @@ from asap_proto.roles import (
     Background,
     Cancelled,
     ClientRole,
+    Compress,
     Deliver,
     Emit,
     Failed,
@@ -165,6 +167,8 @@ class Link:
         admitted = self.run(self.server.admit(head))
         if not isinstance(admitted, Admitted):
             return admitted
+        if admitted.encoding == "gzip":
+            body = zlib.decompress(body, wbits=31)
         if not admitted.streams:
             return self.run(self.server.receive(admitted, body))
         self.emitted.clear()
@@ -174,8 +178,8 @@ class Link:
     def perform(self, command: AnyCommand) -> Any:
         """The answer to one command."""
         match command:
-            case Transmit() | OpenStream() | ReadStream() | Deliver():
-                return self._as_client(command)
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Compress():
+                return self._on_the_way(command)
             case Accept() | ReadTask() | Write() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
             case Pause():
@@ -207,8 +211,11 @@ class Link:
             case _:
                 assert_never(command)
 
-    def _as_client(self, command: Transmit | OpenStream | ReadStream | Deliver) -> Any:
+    def _on_the_way(self, command: Transmit | OpenStream | ReadStream | Deliver | Compress) -> Any:
         match command:
+            case Compress():
+                assert command.coding == "gzip"
+                return zlib.compress(command.body, wbits=31)
             case Transmit():
                 return self._transmit(command.request)
             case OpenStream():
@@ -254,7 +261,11 @@ class Link:
             answer = self.serve(head, request.body)
         if weather == "reply lost":
             return TransportFailure("timed_out", "no answer")
-        return TransportFailure("broken", "connection reset") if weather == "broken" else answer
+        if weather == "broken":
+            return TransportFailure("broken", "connection reset")
+        if answer.headers.get("content-encoding") == "gzip":
+            return HttpResponse(answer.status, answer.headers, zlib.decompress(answer.body, wbits=31))
+        return answer
 
     def rest(self) -> None:
         """Tells what runs in the background, until nothing does."""
