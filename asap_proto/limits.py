@@ -162,7 +162,7 @@ class Limits:
     #: Requests answered at once by one worker, streams among them; more are answered 503, to be tried later.
     requests: int = 1000
     #: The largest body that is sent as it is, though both ends could compress it: for a smaller one that seldom saves a
-    #: packet, and costs as much as all else that is done for it.
+    #: packet, and takes longer than to decode it.
     compress_bytes: int = 2048
     #: The largest body that is compressed on the spot; on asyncio and trio a larger one goes to a thread. To hand one
     #: over costs a third of what it takes to compress as much as this.

@@ -146,7 +146,7 @@ class Admission:
         self._compresses = compresses
         self._compresses_locally = compresses_locally
         #: What is said of ourselves to whoever may send compressed bodies (RFC 7694).
-        self._accepts = ", ".join(encodings)
+        self._accepts = ", ".join(encodings) or IDENTITY
         self._open = {**_JSON, "accept-encoding": self._accepts}
         #: What is published, in each coding that it was asked for in: it is compressed once.
         self._packed: dict[tuple[str, str], HttpResponse] = {}

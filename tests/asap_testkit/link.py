@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from inspect import isgeneratorfunction
 from typing import Any, TypeVar, assert_never
 
-from asap_proto.errors import AsapError
+from asap_proto.errors import AsapError, BadEncoding
 from asap_proto.http import HttpRequest, HttpResponse, RequestHead, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.model import Envelope
@@ -168,7 +168,10 @@ class Link:
         if not isinstance(admitted, Admitted):
             return admitted
         if admitted.encoding == "gzip":
-            body = zlib.decompress(body, wbits=31)
+            try:
+                body = zlib.decompress(body, wbits=31)
+            except zlib.error:
+                return self.run(self.server.unread(admitted, BadEncoding("the body is not gzip")))
         if not admitted.streams:
             return self.run(self.server.receive(admitted, body))
         self.emitted.clear()

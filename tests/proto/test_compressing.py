@@ -392,3 +392,10 @@ def test_what_is_compressed_in_a_thread():
         payload = {**LARGE, "input": {"message": "x" * size}}
         steps = client(Agreement(("gzip",), "gzip")).send(letter(payload, payload_type="task.request"))
         assert asks(steps).apart is apart
+
+
+def test_a_server_that_undoes_nothing_says_so():
+    """Rather than naming nothing."""
+    steps = ServerRole(echo_manifest(), fixed_sources(), encodings=()).admit(head(content_encoding="gzip"))
+    asks(steps)
+    assert finish(steps).headers["accept-encoding"] == "identity"
