@@ -86,7 +86,8 @@ class ClientRole:
 
     Holds the peer's breaker, its manifest for as long as that may be believed, whether it takes batches, and by its
     `agreement`, if there is one, in which coding it is sent requests; nothing else changes.
-    `encodings` are the content encodings that the front can undo. `timeout` is in seconds and holds for each try.
+    `encodings` are those that answers may have; without them the front says which it can undo. `timeout` is in seconds
+    and holds for each try.
     `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
     A manifest has to name `agent`, where that is given, and to pass `check_manifest`: with that, nothing is sent to the
     peer before its manifest has passed, once, and the question for that carries no credentials.

@@ -378,8 +378,8 @@ def test_the_request_of_a_stream_is_sent_again_as_it_is(refusal):
     assert "content-encoding" not in again.request.headers
 
 
-def test_a_client_says_what_it_can_undo():
-    """Unless its front does that for it."""
+def test_a_client_says_what_its_answers_may_be():
+    """Unless its front does that for it; events are always to come as they are."""
     assert asks(client(encodings=("gzip", "br")).send(letter())).request.headers["accept-encoding"] == "gzip, br"
     assert "accept-encoding" not in asks(client().send(letter())).request.headers
     stream = asks(client(encodings=("gzip",)).stream(letter()))

@@ -14,6 +14,7 @@ from asap_proto import Limits, TaskRequest, TaskResponse
 from asap_proto.errors import PeerRefused
 
 from .fronts import JSON, ME, WORKER, post
+from .test_auth import SIGNATURES, SIGNER
 from .wires import LossyProxy, Peer, http_answer, listening
 
 zstd = pytest.importorskip("backports.zstd", reason="the extra zstd is not installed")
@@ -115,6 +116,17 @@ def test_two_of_ours_agree(front, stack, compressing, text):
         assert client.request("echo", {"text": text}).result == {"text": text}
     assert client.request("echo", {"text": "x"}).result == {"text": "x"}
     assert codings_of(proxy.heard) == ["identity", CODINGS[0], "identity"]
+
+
+def test_what_is_signed_is_what_is_sent(front, stack):
+    """The signature holds for the body in its coding."""
+    proxy = LossyProxy(stack.enter_context(front.serving(agent_of(front, auth=[SIGNATURES]))), losses=0)
+    url = stack.enter_context(listening(proxy))
+    for coding in CODINGS:
+        client = stack.enter_context(front.client(url, peer=WORKER, auth=SIGNER, compress=coding))
+        assert client.request("echo", {"text": TEXT}).result == {"text": TEXT}
+    assert codings_of(proxy.heard) == list(CODINGS)
+    assert all(b'"content-encoding"' in request for request in proxy.heard)
 
 
 def test_what_shrinks_most_is_no_bomb(front, stack, compressing):

@@ -20,7 +20,6 @@ from asap_proto.wire.manifests import Published
 
 from .bearer import BearerToken
 from .deflate import CODINGS
-from .inflate import ENCODINGS
 from .schemes import Credentials
 from .sources import SYSTEM
 from .urls import check_base_url, is_here, targets_for, without_user
@@ -105,7 +104,7 @@ class BaseClient:
             breaker=options.get("breaker"),
             nonces=options.get("nonces", True),
             timeout=self._timeout,
-            encodings=(IDENTITY,) if compress is False else ENCODINGS,
+            encodings=(IDENTITY,) if compress is False else (),
             agreement=_agreement(not is_here(self._base_url) if compress is None else compress),
         )
 
