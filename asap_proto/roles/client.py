@@ -280,11 +280,12 @@ class ClientRole:
                 head = self._reader.whole(answer)
                 if not head.headers.get("content-type", "").startswith("text/event-stream"):
                     return check_pair(envelope, read_answer(self._reader.document(head), id=rpc_id))
+                if head.headers.get("content-encoding", IDENTITY) != IDENTITY:
+                    raise MalformedReply("the stream is compressed, which was not asked for")
+                break
             except AsapError as error:
                 if not self._gives_way(request, answer, error):
                     raise
-            else:
-                break
         reader = EventReader(self._limits.reply_bytes)
         while (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
             if isinstance(piece, TransportFailure):

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from asap_proto.errors import MalformedJson, PeerRefused
+from asap_proto.errors import MalformedJson, MalformedReply, PeerRefused
 from asap_proto.http import HttpResponse, RequestHead, TransportFailure
 from asap_proto.limits import INFLATE_FREE, INFLATE_RATIO, Limits
-from asap_proto.roles import ClientRole, Compress, OpenStream, Pause, ServerRole, Transmit
+from asap_proto.roles import ClientRole, Compress, OpenStream, Pause, ReadStream, ServerRole, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.compression import Agreement
 from asap_proto.wire.json import dump
@@ -365,6 +365,19 @@ def test_the_request_of_a_stream_is_compressed():
     wire.run(wire.client.stream(large()))
     assert sent(wire) == ["gzip"]
     assert wire.delivered[-1].payload.result == {"echoed": LARGE["input"]}
+
+
+@pytest.mark.parametrize(("coding", "taken"), [("gzip", False), ("identity", True)])
+def test_a_stream_that_comes_compressed_is_refused(coding, taken):
+    """It was asked for as it is, and nobody inflates it."""
+    steps = client().stream(large())
+    asks(steps)
+    head_of_it = HttpResponse(200, {"content-type": "text/event-stream", "content-encoding": coding})
+    if taken:
+        assert isinstance(asks(steps, head_of_it), ReadStream)
+    else:
+        with pytest.raises(MalformedReply, match="compressed"):
+            steps.send(head_of_it)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
