@@ -44,6 +44,12 @@ def test_each_coding_is_measured():
     assert smaller[CODINGS[0], 100_000] > 0.68
 
 
+def test_other_coders_are_measured_beside_ours():
+    """For whoever thinks of another level."""
+    (found,) = compression.measure((1_000,), rounds=1, coders={"half": lambda body: body[::2]})
+    assert (found.coding, found.size, round(found.smaller, 2)) == ("half", 1_000, 0.5)
+
+
 @pytest.mark.parametrize("size", [1_000, 10_000, 5_000_000])
 def test_bodies_to_be_compressed(size):
     """No two alike, and each a document that a client reads."""
