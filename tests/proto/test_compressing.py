@@ -12,6 +12,7 @@ from asap_proto.limits import INFLATE_FREE, INFLATE_RATIO, Limits
 from asap_proto.roles import ClientRole, Compress, OpenStream, Pause, ReadStream, ServerRole, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.compression import Agreement
+from asap_proto.rules.forwarding import parse_proxies
 from asap_proto.wire.json import dump
 from asap_testkit import ME, asks, echo_manifest, finish, fixed_sources, letter, link, request_frame, told
 
@@ -84,6 +85,13 @@ def test_callers_on_this_machine_are_answered_as_it_is(peer):
     forced = ServerRole(echo_manifest(), fixed_sources(), **SERVER, compresses_locally=True)
     assert admitted(forced, peer=peer, accept_encoding="gzip").coding == "gzip"
     assert admitted(peer="192.0.2.1", accept_encoding="gzip").coding == "gzip"
+
+
+@pytest.mark.parametrize(("told_of", "coding"), [("192.0.2.7", "gzip"), ("127.0.0.1", None)])
+def test_callers_behind_a_proxy_on_this_machine(told_of, coding):
+    """Where it is named, it is the caller's own address that counts."""
+    server = ServerRole(echo_manifest(), fixed_sources(), **SERVER, proxies=parse_proxies(["127.0.0.1"]))
+    assert admitted(server, peer="127.0.0.1", x_forwarded_for=told_of, accept_encoding="gzip").coding == coding
 
 
 def test_a_stream_is_never_compressed():
