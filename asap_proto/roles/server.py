@@ -185,10 +185,14 @@ class ServerRole:
             story = self._received(admitted, body)
         else:
             story = self._proved(admitted, admitted.proof, body)
-        return story if admitted.coding is None else self._compressed(story, admitted.coding)
+        return story if admitted.coding is None else self._sent(story, admitted.coding)
 
-    def _compressed(self, story: Steps[HttpResponse], coding: str) -> Steps[HttpResponse]:
-        return (yield from compressed_response((yield from story), coding, self._limits))
+    def _sent(self, story: Steps[HttpResponse], coding: str) -> Steps[HttpResponse]:
+        return (yield from self.compressed((yield from story), coding))
+
+    def compressed(self, response: HttpResponse, coding: str) -> Steps[HttpResponse]:
+        """An answer as it is sent, for whoever has made it by other ways than `receive`; `coding` is `Admitted`'s."""
+        return compressed_response(response, coding, self._limits)
 
     def _proved(self, admitted: Admitted, proof: SignedIdentity, body: bytes) -> Steps[HttpResponse]:
         try:
