@@ -23,6 +23,12 @@ _JOINED = frozenset(
     }
 )
 
+#: What most requests say, as texts that need not be made.
+_NAMES = {
+    name.encode(): name
+    for name in (*_JOINED, "accept", "accept-encoding", "connection", "user-agent", "x-idempotency-key")
+}
+
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers from raw pairs (RFC 9112: latin-1).
@@ -33,11 +39,12 @@ def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """
     headers: dict[str, str] = {}
     for raw, value in pairs:
-        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
-        if name in headers and name in _JOINED:
+        name = _NAMES.get(raw) or raw.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        if name not in headers:
+            headers[name] = text
+        elif name in _JOINED:
             headers[name] += f", {text}"
-        else:
-            headers.setdefault(name, text)
     return fold_joined(headers)
 
 

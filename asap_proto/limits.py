@@ -14,6 +14,7 @@ __all__ = [
     "ACCEPT_LENGTH",
     "ASAP_VERSION",
     "BODY_PIECES",
+    "ETAG_LENGTH",
     "FILE_BYTES",
     "FILE_SCHEMES",
     "GZIP_MEMBERS",
@@ -22,6 +23,10 @@ __all__ = [
     "INFLATE_RATIO",
     "JSON_DEPTH_MOST",
     "KEY_LENGTH",
+    "MANIFESTS",
+    "MANIFEST_BYTES",
+    "MANIFEST_REST",
+    "MANIFEST_STALE",
     "MANIFEST_TTL",
     "NONCE_LENGTH",
     "PIECE_BYTES",
@@ -69,6 +74,19 @@ URI_LENGTH: Final = 8192
 FILE_SCHEMES: Final = ("asap", "https", "data")
 #: Seconds for which a manifest may be believed (ASAP: manifest).
 MANIFEST_TTL: Final = 300
+#: Seconds for which one that is no longer fresh still serves while its peer can't be asked: an outage is survived, and
+#: what has changed since is missed for no longer.
+MANIFEST_STALE: Final = 3600
+#: Seconds for which a peer that could not be asked for its manifest is not asked again, while a stale one serves: else
+#: each look-up would wait for it in vain.
+MANIFEST_REST: Final = 10
+#: Manifests that one cache holds; beyond them whichever was not looked up for longest goes.
+MANIFESTS: Final = 1000
+#: Bytes of the documents that one cache holds, each with 2 KiB for what is kept beside it; in memory a manifest takes
+#: some times its document.
+MANIFEST_BYTES: Final = 16 * 1024 * 1024
+#: Characters of an entity tag that is sent back to the peer it came from.
+ETAG_LENGTH: Final = 256
 #: Bytes of a manifest that is signed: before anybody knows by whom, its canonical form has to be made, and nothing else
 #: runs on asyncio and trio meanwhile.
 SIGNED_BYTES: Final = 256 * 1024

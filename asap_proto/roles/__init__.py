@@ -32,11 +32,14 @@ from .commands import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
     ServerCommand,
     ServerState,
+    Shared,
     Spend,
     StoreCommand,
     Suspended,
@@ -52,6 +55,7 @@ from .keeping import KeeperRole
 from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri, error_id
 from .server import ServerRole
 from .steps import Steps, ask
+from .straight import Straight
 
 __all__ = [
     "ASAP_PATH",
@@ -94,15 +98,19 @@ __all__ = [
     "ReadState",
     "ReadStream",
     "ReadTask",
+    "RecallManifest",
     "Renew",
     "Returned",
     "Saturated",
+    "SaveManifest",
     "ServerCommand",
     "ServerRole",
     "ServerState",
+    "Shared",
     "Spend",
     "Steps",
     "StoreCommand",
+    "Straight",
     "Suspended",
     "TakeOver",
     "TaskCancelled",

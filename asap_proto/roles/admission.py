@@ -24,7 +24,7 @@ from ..errors import (
     VersionMismatch,
 )
 from ..http import Headers, HttpResponse, RequestHead
-from ..limits import ASAP_VERSION, SUPPORTED_VERSIONS, Limits
+from ..limits import ASAP_VERSION, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
 from ..model import Manifest
 from ..plain import plain
 from ..rules.compression import IDENTITY, choose
@@ -161,6 +161,12 @@ class Admission:
             challenges = sorted(scheme.capitalize() for scheme in manifest.auth.schemes) if manifest.auth else ()
         self._challenge = ", ".join(dict.fromkeys(challenges))
         self._strict = strict_http
+        self._is_open = not self._challenge and not quota
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether what was admitted once would be again: no caller is asked or counted, and nobody turned away."""
+        return self._is_open and self._shedding.share >= 1.0
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """What to do next: read the body, or answer at once.
@@ -359,7 +365,7 @@ class Admission:
 
 def _document(head: RequestHead, text: bytes, tag: str, headers: Headers = _JSON) -> HttpResponse:
     """What is published, unless the caller has just this already."""
-    headers = {**headers, "etag": tag, "cache-control": "public, max-age=300"}
+    headers = {**headers, "etag": tag, "cache-control": f"public, max-age={MANIFEST_TTL}"}
     held = [one.strip().removeprefix("W/") for one in head.headers.get("if-none-match", "").split(",")]
     if tag.removeprefix("W/") in held or "*" in held:
         return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control", "vary") if name in headers})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,14 +17,12 @@ from ..errors import (
     MalformedJson,
     MalformedReply,
     NoHandler,
-    OtherAgent,
     Overloaded,
     PeerTimedOut,
     PeerUnreachable,
-    UnverifiedManifest,
 )
 from ..http import Headers, HttpRequest, HttpResponse, TransportFailure
-from ..limits import KEY_LENGTH, MANIFEST_TTL, SIGNED_BYTES, SUPPORTED_VERSIONS, Limits
+from ..limits import KEY_LENGTH, SUPPORTED_VERSIONS, Limits
 from ..model import (
     ArtifactNotify,
     Envelope,
@@ -39,6 +37,7 @@ from ..model import (
 )
 from ..model._value import Value
 from ..rules.breaker import Breaker
+from ..rules.caching import tells_of_change
 from ..rules.compression import IDENTITY, Agreement, choose
 from ..rules.freshness import NONCE_EXTENSION
 from ..rules.lifecycle import is_final
@@ -46,16 +45,16 @@ from ..rules.nesting import DEPTH_EXTENSION, child_depth
 from ..rules.pairing import check_pair
 from ..rules.retry import RetryRule
 from ..sources import Sources
-from ..stores import Job
+from ..stores import Job, MemoryManifests
 from ..wire import jsonrpc
-from ..wire.json import dump, load, refuse_any_duplicate
-from ..wire.manifests import MANIFEST_PATH, Published, open_manifest, read_manifest
+from ..wire.json import dump, load
 from ..wire.nouns import decode_envelope, encode
 from ..wire.paths import ASAP_PATH, STREAM_PATH
 from ..wire.replies import read_answer, read_error
 from ..wire.sse import Event, EventReader
 from .commands import Deliver, OpenStream, Pause, ReadStream, Together, Transmit
 from .compressing import compressed_request
+from .discovery import CheckManifest, Discovery
 from .responses import ResponseReader, unanswered
 from .steps import Steps, ask
 
@@ -65,9 +64,6 @@ R = TypeVar("R")
 
 #: Headers to add to one try of a request, by the time and a nonce of its own.
 Sign = Callable[[HttpRequest, datetime, str], Headers]
-
-#: Raises `UnverifiedManifest` for a manifest that is not signed as it has to be.
-CheckManifest = Callable[[Published], None]
 
 #: What a stream may tell of a task before its end.
 _NEWS = (ArtifactNotify, MessageSend, TaskUpdate)
@@ -84,13 +80,15 @@ class _Place:
 class ClientRole:
     """One agent's side of every exchange with one peer.
 
-    Holds the peer's breaker, its manifest for as long as that may be believed, whether it takes batches, and by its
-    `agreement`, if there is one, in which coding it is sent requests; nothing else changes.
+    Holds the peer's breaker, whether it takes batches, and by its `agreement`, if there is one, in which coding it is
+    sent requests; nothing else changes.
     `encodings` are those that answers may have; without them the front says which it can undo. `timeout` is in seconds
     and holds for each try.
     `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
     A manifest has to name `agent`, where that is given, and to pass `check_manifest`: with that, nothing is sent to the
     peer before its manifest has passed, once, and the question for that carries no credentials.
+    Manifests that are found are kept in `manifests`, which clients of several peers may share: `place` then tells the
+    peer from all others. Where they survive, it is by the name `saved_as`.
     """
 
     def __init__(
@@ -102,6 +100,9 @@ class ClientRole:
         credentials: Sign | None = None,
         agent: str | None = None,
         check_manifest: CheckManifest | None = None,
+        manifests: MemoryManifests | None = None,
+        place: Hashable = None,
+        saved_as: str | None = None,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         retry: RetryRule = RetryRule(),  # noqa: B008  (frozen)
         breaker: Breaker | None = None,
@@ -134,10 +135,20 @@ class ClientRole:
         self._count = 0
         self._takes_batches = True
         self._batch_most = max(1, limits.batch_items)
-        self._agent = agent
-        self._check_manifest = check_manifest
         self._is_vetted = check_manifest is None
-        self._manifest: tuple[Manifest, float] | None = None
+        self._discovery = Discovery(
+            MemoryManifests() if manifests is None else manifests,
+            sources.clock,
+            self._reader,
+            self._headers,
+            self._attempts,
+            place=place,
+            saved_as=saved_as,
+            agent=agent,
+            check=check_manifest,
+            is_known=token is not None or credentials is not None,
+            patience=(timeout, retry),
+        )
 
     def new_id(self) -> str:
         """An id for whatever the caller wants to name."""
@@ -256,6 +267,8 @@ class ClientRole:
                 last = yield from self._listen(envelope, rpc_id, key, place)
             except AsapError as error:
                 self._tell_breaker(error)
+                if tells_of_change(error):
+                    yield from self._discovery.forget()
                 if not place.heard and (isinstance(error, NoHandler) or error.facts.get("status") in (404, 405)):
                     return (yield from self.send(envelope, idempotency_key=key))
                 if place.heard and place.seen < 0:
@@ -315,39 +328,13 @@ class ClientRole:
         return check_pair(request, told)
 
     def discover(self) -> Steps[Manifest]:
-        """The peer's manifest, believed for `MANIFEST_TTL` seconds.
+        """The peer's manifest, asked again after `MANIFEST_TTL` seconds, or sooner where the peer says so.
 
         Raises `OtherAgent` for one of another agent than the one expected, `UnverifiedManifest` for one that is not
         signed as it has to be; neither is kept.
         """
-        now = self._sources.clock.elapsed()
-        if self._manifest is not None and now < self._manifest[1]:
-            return self._manifest[0]
-
-        request = HttpRequest("GET", MANIFEST_PATH, self._headers)
-        if not self._is_vetted:
-            # Who is not verified yet is not shown who we are.
-            bare = {name: value for name, value in self._headers.items() if name != "authorization"}
-            request = attrs.evolve(request, headers=bare)
-        manifest = yield from self._attempts(lambda: request, self._believed, vouches=self._is_vetted)
+        manifest = yield from self._discovery.manifest(is_vetted=self._is_vetted)
         self._is_vetted = True
-        self._manifest = (manifest, self._sources.clock.elapsed() + MANIFEST_TTL)
-        return manifest
-
-    def _believed(self, response: HttpResponse) -> Manifest:
-        """The manifest, if it is what was asked for."""
-        published = open_manifest(self._reader.document(response))
-        if self._check_manifest is not None:
-            if len(response.body) > SIGNED_BYTES:
-                raise UnverifiedManifest(f"a manifest of more than {SIGNED_BYTES} bytes is not verified")
-            try:
-                refuse_any_duplicate(response.body)
-            except MalformedJson as error:
-                raise MalformedReply(f"in the manifest {error.message}") from None
-            self._check_manifest(published)
-        manifest = read_manifest(published.document)
-        if self._agent is not None and manifest.id != self._agent:
-            raise OtherAgent(f"the manifest is that of {manifest.id}, not of {self._agent}", path="$.id")
         return manifest
 
     def _send_array(self, envelopes: Sequence[Envelope]) -> Steps[list[Envelope | AsapError]]:
@@ -366,7 +353,10 @@ class ClientRole:
             by_id = {answer["id"]: answer for answer in answers if _has_id(answer)}
             return [_one(envelope, by_id.get(id), id) for id, envelope, _ in calls]
 
-        return (yield from self._attempts(post, read))
+        results = yield from self._attempts(post, read)
+        if any(isinstance(one, AsapError) and tells_of_change(one) for one in results):
+            yield from self._discovery.forget()
+        return results
 
     def _attempts(
         self,
@@ -376,6 +366,7 @@ class ClientRole:
         timeout: float | None = None,
         *,
         vouches: bool = True,
+        conditional: bool = False,
     ) -> Steps[R]:
         """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
         retry = retry or self._retry
@@ -393,11 +384,13 @@ class ClientRole:
                 answer = yield from ask(Transmit(request, timeout))
                 if self._agreement is not None:
                     self._learn(answer)
-                result = read(self._reader.whole(answer))
+                result = read(self._reader.whole(answer, conditional=conditional))
             except AsapError as error:
                 self._tell_breaker(error)
                 if self._gives_way(request, answer, error):
                     continue  # at once, as the same try: with another nonce, and the same key
+                if tells_of_change(error):
+                    yield from self._discovery.forget()
                 if not retry.again(error, attempt=attempt):
                     raise
                 pause = retry.pause(error, attempt=attempt, jitter=self._sources.tokens.jitter())

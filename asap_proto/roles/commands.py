@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from ..errors import AsapError
 from ..http import HttpRequest, HttpResponse, RequestHead, TransportFailure
-from ..model import Envelope, StateSnapshot
+from ..model import Envelope, Manifest, StateSnapshot
 from ..plain import plain
 from ..rules.identity import Identity
 from ..rules.quota import Allowed, RetryAfter
@@ -45,11 +46,14 @@ __all__ = [
     "ReadState",
     "ReadStream",
     "ReadTask",
+    "RecallManifest",
     "Renew",
     "Returned",
     "Saturated",
+    "SaveManifest",
     "ServerCommand",
     "ServerState",
+    "Shared",
     "Spend",
     "StoreCommand",
     "Suspended",
@@ -369,8 +373,39 @@ class Compress(Command[bytes]):
     apart: bool
 
 
+@plain
+class Shared(Command["Manifest | AsapError"]):
+    """Perform this story, unless one of the same key is being performed: then wait for that one's outcome.
+
+    Where that one is cut off, as by a cancel of whoever asked for it, another of those who wait performs its own.
+    """
+
+    answers = (Manifest, AsapError)
+    key: Hashable
+    story: Any
+
+
+@plain
+class RecallManifest(Command["bytes | None"]):
+    """What was saved under this name? Nothing, where that can't be told."""
+
+    answers = (bytes, type(None))
+    name: str
+
+
+@plain
+class SaveManifest(Command[None]):
+    """Let this survive under this name, if it can; without a record, what was saved goes."""
+
+    answers = (type(None),)
+    name: str
+    record: bytes | None
+
+
 #: What a client's front performs.
-ClientCommand = Transmit | Pause | Together | OpenStream | ReadStream | Deliver | Compress
+ClientCommand = (
+    Transmit | Pause | Together | OpenStream | ReadStream | Deliver | Compress | Shared | RecallManifest | SaveManifest
+)
 
 #: What a store answers.
 StoreCommand = Accept | ReadTask | Write | ReadEvents | ReadSnapshot | Renew | TakeOver | Forget

@@ -23,13 +23,15 @@ from ..model._value import Value
 from ..plain import plain
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
+from ..rules.nesting import depth_of
 from ..rules.redaction import redact
 from ..sources import Sources
-from ..stores import NonceClaim, Slot
+from ..stores import Job, NonceClaim, Slot
 from ..wire.json import dump
 from ..wire.nouns import encode
 from .admission import Admitted, NoncePolicy
 from .answering import ANSWERED
+from .running import TASK
 
 __all__ = ["ASYNC_PREFERENCE", "PREFER_EXTENSION", "Judge", "Judged", "note_of", "prefers_async"]
 
@@ -42,15 +44,10 @@ ASYNC_PREFERENCE = "respond-async"
 class Judged:
     """A request that may be accepted: `name` is its handler's, none for a built-in answer."""
 
-    envelope: Envelope
-    payload: Any
+    job: Job
     name: str | None
     at: datetime
-    now: float
     nonce: NonceClaim | None
-    slot: Slot | None
-    caller: Identity | None
-    size: int
     payer: str
 
 
@@ -100,7 +97,13 @@ class Judge:
         else:
             payload, name = self._handler_of(envelope)
         slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
-        return Judged(envelope, payload, name, at, now, claim, slot, caller, size, admitted.quota_key)
+        depth = 0
+        if name is not None and envelope.extensions:
+            depth = depth_of(envelope.extensions, most=self._limits.task_depth)
+        task_id = TASK + self._sources.tokens.new_id(at)
+        called = payload_name(payload.__class__) if name is None else name
+        job = Job(payload, envelope, task_id, depth, caller, called, slot, now, size)
+        return Judged(job, name, at, claim, admitted.quota_key)
 
     def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
         """What is handled that is no request of a skill of ours, and by which handler; none for a built-in answer.

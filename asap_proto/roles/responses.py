@@ -51,13 +51,13 @@ class ResponseReader:
         except MalformedJson as error:
             raise MalformedReply(f"the peer's reply is {error.message}") from None
 
-    def whole(self, answer: HttpResponse | TransportFailure) -> HttpResponse:
-        """An answer worth reading; raises why there is none."""
+    def whole(self, answer: HttpResponse | TransportFailure, *, conditional: bool = False) -> HttpResponse:
+        """An answer worth reading; raises why there is none. To a `conditional` request 304 is one."""
         if isinstance(answer, TransportFailure):
             raise unanswered(answer)
         if len(answer.body) > self._limits.reply_bytes:
             raise BodyTooLarge(f"the reply has more than {self._limits.reply_bytes} bytes")
-        if 200 <= answer.status < 300:
+        if 200 <= answer.status < 300 or (conditional and answer.status == 304):
             return answer
         if answer.status in _REDIRECTS:
             raise _redirected(answer)

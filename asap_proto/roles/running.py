@@ -233,8 +233,8 @@ class TaskRole:
 
         yield from self._amend(released, heed=False)
 
-    def finish(self, value: Any) -> tuple[Write, Settled] | None:
-        """What to write of a run that returned an object, and what to answer: nearly every run ends so.
+    def finish(self, value: Any) -> tuple[Change, bytes] | None:
+        """What to write of a run that returned an object, and the member to answer with: nearly every run ends so.
 
         Nothing for whatever else there is, or that is no JSON: `settle` deals with that.
         """
@@ -253,7 +253,7 @@ class TaskRole:
             member = jsonrpc.success(reply)
         except TypeError:
             return None
-        return Write(self._ended(record, job, _COMPLETED, member, at.timestamp())), Settled(member, None)
+        return self._ended(record, job, _COMPLETED, member, at.timestamp()), member
 
     def _ended(self, record: TaskRecord, job: Job, status: TaskStatus, member: bytes, now: float) -> Change:
         number = record.events + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,17 +35,15 @@ from ..model import (
     TaskCancel,
     TaskRequest,
     TaskStatus,
-    payload_name,
 )
 from ..model._value import JsonObject
-from ..plain import plain
 from ..rules.forwarding import Proxies
 from ..rules.freshness import check_fresh
 from ..rules.identity import SignedIdentity
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import NEVER, Accepted, Change, Job, NonceClaim, Refused, TaskEvent, TaskRecord
+from ..stores import Accepted, Change, Job, NonceClaim, Refused, StateStore, TaskEvent, TaskRecord
 from ..wire import jsonrpc
 from ..wire.json import load, weight
 from ..wire.nouns import decode_envelope, encode
@@ -63,7 +61,8 @@ from .commands import (
 from .compressing import compressed_response
 from .judging import Judge, Judged, note_of, prefers_async
 from .running import TASK, Settled, TaskRole, respond
-from .steps import Steps, ask, told
+from .steps import Steps, ask
+from .straight import Begun, Item, Straight
 from .streaming import follow
 from .working import Work
 
@@ -73,19 +72,6 @@ __all__ = ["ServerRole"]
 _ENVELOPE = "$.params.envelope"
 
 _SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
-
-
-@plain
-class _Item:
-    """What became of one request: the member to answer with, and where it failed, the error."""
-
-    id: jsonrpc.RpcId
-    member: bytes
-    error: AsapError | None
-    silent: bool
-
-    def whole(self) -> bytes:
-        return jsonrpc.answer(self.member, self.id)
 
 
 class ServerRole:
@@ -147,18 +133,30 @@ class ServerRole:
         self._metered = frozenset(metered)
         self._judge = Judge(manifest, sources, limits, handles=handles, nonces=nonces, check_recipient=check_recipient)
         self._skills = self._judge.skills
-        self._work = Work(manifest.id, sources, limits, skills=self._skills, restartable=restartable, durable=durable)
+        self._work = Work(
+            manifest.id,
+            sources,
+            limits,
+            skills=self._skills,
+            restartable=restartable,
+            durable=durable,
+            worker=worker,
+        )
         #: The tasks that this worker has in hand, and how many stories have each.
         self.live = self._work.live
         self.worker = worker
         self._durable = durable
-        # What no store outlives is run here or never: its lease holds for as long as a handler may run.
-        self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
+        self.lease = self._work.lease
         self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
 
     def felt(self, delay: float) -> None:
         """What was due just now came `delay` seconds late: beyond `Limits.late_seconds` work is turned away."""
         self._admission.felt(delay)
+
+    @property
+    def admits_alike(self) -> bool:
+        """Whether the very same head would be admitted again as it was before."""
+        return self._admission.is_alike
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """Looks at the headers: answers at once, or says how the body is to be read."""
@@ -220,40 +218,65 @@ class ServerRole:
 
     def _received(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         try:
-            document = self._load(admitted, body)
-            batch = document if document.__class__ is list else None
-            if batch is not None:
-                jsonrpc.check_batch(batch, most=self._limits.batch_items)
-                admitted = yield from self._admission.spend_batch(admitted, len(batch))
+            document = self.load(admitted, body)
         except AsapError as error:
-            yield Observe(Handled("other", error.code, 0.0))
-            return self.refuse(admitted, error)
+            return (yield from self.unread(admitted, error))
         size, held = len(body), weight(body)
         del body  # nothing is kept of it beside what was read
-        if batch is None:
-            item = yield from self._item(document, "$", admitted, size, held)
-            if item.error is None and not item.silent:
-                return HttpResponse(200, admitted.headers, jsonrpc.answer(item.member, item.id))
-            return self._single(item, admitted)
+        if document.__class__ is list:
+            return (yield from self._batch(document, admitted, size, held))
+        return self.answer((yield from self.item(document, "$", admitted, size, held)), admitted)
+
+    def _batch(self, batch: list[Any], admitted: Admitted, size: int, held: int) -> Steps[HttpResponse]:
+        try:
+            admitted, held = yield from self.open_batch(batch, admitted, held)
+        except AsapError as error:
+            return (yield from self.unread(admitted, error))
+        stories = tuple(self.item(frame, f"$[{index}]", admitted, size, held) for index, frame in enumerate(batch))
+        return self.answer_batch((yield from ask(Together(stories, self._limits.batch_parallel))), admitted)
+
+    def load(self, admitted: Admitted, body: bytes) -> Any:
+        """The JSON value of a body: a request, a batch of them, or whatever it is; raises `MalformedJson`."""
+        limits = self._limits
+        return load(body, depth=limits.json_depth, values=limits.json_values, unique=admitted.caller is not None)
+
+    def open_batch(self, batch: list[Any], admitted: Admitted, held: int) -> Steps[tuple[Admitted, int]]:
+        """Lets a batch in, and charges for it; tells also what each of its requests is taken to hold of `held` bytes.
+
+        Raises `InvalidRequest`, `BatchTooLarge` or `RateLimited`.
+        """
+        jsonrpc.check_batch(batch, most=self._limits.batch_items)
+        admitted = yield from self._admission.spend_batch(admitted, len(batch))
         # Whichever of them is the larger: they come together, and go at about the same time.
-        held = held // len(batch) + 1
-        stories = tuple(self._item(frame, f"$[{index}]", admitted, size, held) for index, frame in enumerate(batch))
-        items = yield from ask(Together(stories, self._limits.batch_parallel))
+        return admitted, held // len(batch) + 1
+
+    def answer_batch(self, items: Sequence[Item], admitted: Admitted) -> HttpResponse:
+        """The whole answer to a batch, whose items are in the order of its requests."""
         answers = [item.whole() for item in items if not item.silent]
         if not answers:
             return _silence(admitted)
         return json_response(200, b"[" + b",".join(answers) + b"]", admitted.headers)
 
-    def _load(self, admitted: Admitted, body: bytes) -> Any:
-        limits = self._limits
-        return load(body, depth=limits.json_depth, values=limits.json_values, unique=admitted.caller is not None)
-
-    def _single(self, item: _Item, admitted: Admitted) -> HttpResponse:
+    def answer(self, item: Item, admitted: Admitted) -> HttpResponse:
+        """The whole answer to a request that came alone."""
         if item.silent:
             return _silence(admitted)
         if item.error is not None and self._admission.is_refusal(item.error):
             return self._admission.refusal(item.error, admitted.headers, body=item.whole())
-        return json_response(200, item.whole(), admitted.headers)
+        return HttpResponse(200, admitted.headers, item.whole())
+
+    def straight(self, state: StateStore, observe: Callable[[Handled], None]) -> Straight:
+        """The way past the stories for what is usual, where `state` answers at once."""
+        return Straight(self._judge, self._work, self._sources, state, observe, metered=self._metered)
+
+    def go_on(self, begun: Begun, frame: Any, place: str, admitted: Admitted) -> Steps[Item]:
+        """What becomes of a request that was begun straight on: the first that is asked is to run its handler."""
+        invoke, started, payer = begun
+        settled = yield from self._run(invoke.task, payer, place + _ENVELOPE[1:])
+        envelope = invoke.job.envelope
+        return (
+            yield from self._item(frame, settled, "id" not in frame, envelope.payload_type, started, envelope, admitted)
+        )
 
     def stream(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse | None]:
         """Answers in parts, by `Emit`: what the task does, as it does it, and its response (ASAP: streams, since 2.2).
@@ -267,19 +290,23 @@ class ServerRole:
         try:
             if admitted.proof is not None:
                 yield from self._claim(admitted.proof)
-            frame = self._load(admitted, body)
+            frame = self.load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
             place = _ENVELOPE
             envelope = decode_envelope(value, size=len(body))
             judged = self._judge.judge(envelope, key, admitted, weight(body))
             payload_type = envelope.payload_type
-            if isinstance(judged.payload, StateQuery) and judged.name is None:
+            if isinstance(judged.job.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)
-            elif judged.name is not None and isinstance(judged.payload, TaskRequest):
-                record = yield from self._submit(judged, judged.name)
+            elif judged.name is not None and isinstance(judged.job.payload, TaskRequest):
+                record = yield from self._submit(judged)
             else:
-                return (yield from self._received(admitted, body))
+                settled = yield from self._settled(judged, place)
+                item = yield from self._item(
+                    frame, settled, jsonrpc.is_notification(frame), payload_type, started, envelope, admitted
+                )
+                return self.answer(item, admitted)
         except AsapError as error:
             seconds = self._sources.clock.elapsed() - started
             yield Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
@@ -289,7 +316,7 @@ class ServerRole:
         try:
             yield from follow(
                 record,
-                judged.envelope,
+                envelope,
                 admitted,
                 agent=self._manifest.id,
                 sources=self._sources,
@@ -303,16 +330,17 @@ class ServerRole:
     def _found(self, judged: Judged) -> Steps[TaskRecord]:
         """The task that a query asks to follow."""
         if judged.nonce is not None:
-            answer = yield from ask(Accept(None, judged.nonce, (), judged.now))
+            answer = yield from ask(Accept(None, judged.nonce, (), judged.job.created))
             if not isinstance(answer, Fresh):
-                yield from self._repeated(answer, judged)
-        question = Question(judged.payload, judged.envelope, judged.caller, judged.now, judged.payer, judged.size)
-        return (yield from self._answering.task(judged.payload.task_id, question))
+                yield from self._repeated(answer, judged.job)
+        question = _question(judged)
+        return (yield from self._answering.task(question.payload.task_id, question))
 
-    def _submit(self, judged: Judged, name: str) -> Steps[TaskRecord]:
+    def _submit(self, judged: Judged) -> Steps[TaskRecord]:
         """A task that runs with nobody waiting: accepted now, or when this was asked before."""
-        record, events = self._record(judged, name, _SUBMITTED)
-        answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
+        job = judged.job
+        record, events = self._work.accepted(job, _SUBMITTED)
+        answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
         if isinstance(answer, Fresh):
             task = self._work.task(record)
             if not (yield from self._work.place(task)):
@@ -320,10 +348,10 @@ class ServerRole:
             return task.record
         if isinstance(answer, Busy | Kept):
             self._work.want(answer.task_id, math.inf)
-            known = yield from ask(ReadTask(answer.task_id, judged.now))
+            known = yield from ask(ReadTask(answer.task_id, job.created))
             if known is not None:
                 return known
-        yield from self._repeated(answer, judged)
+        yield from self._repeated(answer, job)
         raise StillRunning("the task has just expired", facts={"retry_after": 1})
 
     def _refused(self, error: AsapError, admitted: Admitted, id: jsonrpc.RpcId) -> HttpResponse:
@@ -331,61 +359,78 @@ class ServerRole:
             return self._admission.refusal(error, admitted.headers, id=id)
         return json_response(200, jsonrpc.answer(jsonrpc.failure(error), id), admitted.headers)
 
-    def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int) -> Steps[_Item]:
+    def item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int) -> Steps[Item]:
         """One request, told from its frame to its answer; a notification's is not sent.
 
         `size` is that of the whole text, `held` what the request takes in memory.
         """
         started = self._sources.clock.elapsed()
         payload_type = "other"
-        error: AsapError | None = None
         envelope: Envelope | None = None
         try:
             value, key = jsonrpc.check_call(frame)
         except AsapError as found:
             # What is no request at all can't be a notification, so it is answered (JSON-RPC 2.0 section 5).
             silent = jsonrpc.is_notification(frame) and found.kind.rpc_code != -32600
-            error = found.under(place)
-            member = jsonrpc.failure(error)
+            settled = _failure(found, place)
         else:
             silent = "id" not in frame
             try:
                 envelope = decode_envelope(value, size=size)
                 judged = self._judge.judge(envelope, key, admitted, held)
                 payload_type = envelope.payload_type
-                if judged.name is None:
-                    settled = yield from self._answer(judged)
-                else:
-                    # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
-                    status = _SUBMITTED if envelope.extensions and prefers_async(envelope) else _WORKING
-                    record, events = self._record(judged, judged.name, status)
-                    if record.job.name in self._metered:
-                        answer = yield from self._accept(record, judged.nonce, events, judged.now, judged.payer)
-                    else:
-                        accept = Accept(record, judged.nonce, events, judged.now)
-                        answer = yield accept
-                        if answer.__class__ is not Fresh:
-                            told(accept, answer)
-                    if answer.__class__ is not Fresh:
-                        settled = yield from self._repeated(answer, judged)
-                    elif status is _WORKING:
-                        settled = yield from self._work.run(
-                            TaskRole(record, self._manifest.id, self._sources, self._limits)
-                        )
-                        if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
-                            yield from self._give_back(record.job, judged.payer)
-                    else:
-                        settled = yield from self._submitted(self._work.task(record))
-                member, error = settled.member, settled.error
             except AsapError as found:
-                error = found.under(place + _ENVELOPE[1:])
-                member = jsonrpc.failure(error)
-        seconds = self._sources.clock.elapsed() - started
+                settled = _failure(found, place + _ENVELOPE[1:])
+            else:
+                settled = yield from self._settled(judged, place + _ENVELOPE[1:])
+        return (yield from self._item(frame, settled, silent, payload_type, started, envelope, admitted))
+
+    def _item(
+        self,
+        frame: Any,
+        settled: Settled,
+        silent: bool,
+        payload_type: str,
+        started: float,
+        envelope: Envelope | None,
+        admitted: Admitted,
+    ) -> Steps[Item]:
+        """What became of a request, once that is counted."""
+        error, seconds = settled.error, self._sources.clock.elapsed() - started
         if error is None:
             yield Observe(Handled(payload_type, None, seconds))
         else:
             yield Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
-        return _Item(jsonrpc.rpc_id(frame), member, error, silent)
+        return Item(jsonrpc.rpc_id(frame), settled.member, error, silent)
+
+    def _settled(self, judged: Judged, place: str) -> Steps[Settled]:
+        """What a request is answered, whose envelope stands at `place`, once it was accepted."""
+        try:
+            if judged.name is None:
+                return (yield from self._answer(judged))
+            # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
+            job = judged.job
+            is_patient = prefers_async(job.envelope)
+            record, events = self._work.accepted(job, _SUBMITTED if is_patient else _WORKING)
+            answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
+            if not isinstance(answer, Fresh):
+                return (yield from self._repeated(answer, job))
+            task = self._work.task(record)
+            if is_patient:
+                return (yield from self._submitted(task))
+        except AsapError as error:
+            return _failure(error, place)
+        return (yield from self._run(task, judged.payer, place))
+
+    def _run(self, task: TaskRole, payer: str, place: str) -> Steps[Settled]:
+        """What an accepted request is answered, whose envelope stands at `place`, once its handler was run."""
+        try:
+            settled = yield from self._work.run(task)
+            if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
+                yield from self._give_back(task.record.job, payer)
+        except AsapError as error:
+            return _failure(error, place)
+        return settled
 
     def _accept(
         self, record: TaskRecord, nonce: NonceClaim | None, events: tuple[TaskEvent, ...], now: float, payer: str
@@ -418,25 +463,15 @@ class ServerRole:
         placed = yield from self._work.place(task)
         return Settled(task.standing(), None) if placed else (yield from self._work.resumed(task))
 
-    def _record(self, judged: Judged, name: str, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
-        """A request as it may be accepted, to be run at once or submitted, and the first line of its log."""
-        envelope, now = judged.envelope, judged.now
-        depth = depth_of(envelope.extensions, most=self._limits.task_depth) if envelope.extensions else 0
-        task_id = TASK + self._sources.tokens.new_id(judged.at)
-        job = Job(judged.payload, envelope, task_id, depth, judged.caller, name, judged.slot, now, judged.size)
-        runs = 1 if status is _WORKING else 0
-        record = TaskRecord(job, status, self.worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
-        return record, (TaskEvent(1, now, "status_change", status),)
-
-    def _repeated(self, answer: Accepted, judged: Judged) -> Steps[Settled]:
+    def _repeated(self, answer: Accepted, job: Job) -> Steps[Settled]:
         """What a request is answered that is not accepted."""
         if isinstance(answer, Kept):
             return Settled(answer.reply, jsonrpc.failed(answer.reply))
         if isinstance(answer, Busy):
-            record = yield from ask(ReadTask(answer.task_id, judged.now))
+            record = yield from ask(ReadTask(answer.task_id, job.created))
             if record is not None and record.reply is not None:  # it has just ended
                 return Settled(record.reply, jsonrpc.failed(record.reply))
-            if record is not None and (prefers_async(judged.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
+            if record is not None and (prefers_async(job.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
                 self._work.want(answer.task_id, math.inf)
                 return Settled(self._work.task(record).standing(), None)
             self._work.want(answer.task_id, 1)
@@ -477,29 +512,17 @@ class ServerRole:
 
     def _answer(self, judged: Judged) -> Steps[Settled]:
         """A built-in answer. It is kept for a retry like that of a handler, but for what only looks."""
-        envelope, now = judged.envelope, judged.now
-        looks = judged.payload.__class__ is StateQuery
-        task_id = TASK + self._sources.tokens.new_id(judged.at)
-        slot = None if looks else judged.slot
-        job = Job(
-            judged.payload,
-            envelope,
-            task_id,
-            0,
-            judged.caller,
-            payload_name(type(judged.payload)),
-            slot,
-            now,
-            judged.size,
-        )
-        record = TaskRecord(job, _WORKING, self.worker, now + self.lease, now) if slot else None
+        job, now = judged.job, judged.job.created
+        if job.slot is not None and job.payload.__class__ is StateQuery:
+            job = evolve(job, slot=None)
+        record = TaskRecord(job, _WORKING, self.worker, now + self.lease, now) if job.slot else None
         if record is not None or judged.nonce is not None:
             answer = yield from ask(Accept(record, judged.nonce, (), now))
             if not isinstance(answer, Fresh):
-                return (yield from self._repeated(answer, judged))
-        self.live[task_id] = self.live.get(task_id, 0) + 1
+                return (yield from self._repeated(answer, job))
+        self._work.take(job.task_id)
         try:
-            settled, goes_on = yield from self._answered(judged, job)
+            settled, goes_on = yield from self._answered(judged)
         except GeneratorExit:  # nobody is left to be asked
             raise
         except BaseException:
@@ -508,7 +531,7 @@ class ServerRole:
                 yield from self._keep(record, Settled(jsonrpc.failure(cut), cut))
             raise
         finally:
-            self._work.let_go(task_id)
+            self._work.let_go(job.task_id)
         kept = record is None or (yield from self._keep(record, settled))
         if goes_on is not None and not (yield from self._work.place(self._work.task(goes_on))):
             yield from self.resume(goes_on)
@@ -517,16 +540,15 @@ class ServerRole:
             raise TakenOver("another worker has taken this request over")
         return settled
 
-    def _answered(self, judged: Judged, job: Job) -> Steps[tuple[Settled, TaskRecord | None]]:
+    def _answered(self, judged: Judged) -> Steps[tuple[Settled, TaskRecord | None]]:
         """The answer, or why there is none; and the task that is to go on."""
-        payload = judged.payload
+        job, payload = judged.job, judged.job.payload
         try:
             if isinstance(payload, McpToolCall):
                 missing = McpToolResult(payload.request_id, False, error="no such tool")
                 answer = Answer(McpToolResult, encode(missing))
             else:
-                question = Question(payload, judged.envelope, judged.caller, judged.now, judged.payer, judged.size)
-                answer = yield from self._answering.answer(question)
+                answer = yield from self._answering.answer(_question(judged))
             member = respond(
                 job,
                 answer.kind,
@@ -537,8 +559,7 @@ class ServerRole:
                 extensions=answer.extensions,
             )
         except AsapError as error:
-            error.under(_ENVELOPE)
-            return Settled(jsonrpc.failure(error), error), None
+            return _failure(error, _ENVELOPE), None
         return Settled(member, None), answer.run
 
     def _keep(self, record: TaskRecord, settled: Settled) -> Steps[bool]:
@@ -580,6 +601,17 @@ class ServerRole:
         if not (yield from ask(Write(Change(known, (), snapshot)))):
             raise TakenOver("another worker has taken this task over")
         return known
+
+
+def _failure(error: AsapError, place: str) -> Settled:
+    """What a request is answered that failed, there where it stands."""
+    error.under(place)
+    return Settled(jsonrpc.failure(error), error)
+
+
+def _question(judged: Judged) -> Question:
+    job = judged.job
+    return Question(job.payload, job.envelope, job.caller, job.created, judged.payer, job.size)
 
 
 def _silence(admitted: Admitted) -> HttpResponse:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from ..errors import AsapError, HandlerInterrupted, Overloaded, StateUnavailable, TakenOver
 from ..limits import Limits
 from ..model import TaskRequest, TaskStatus
+from ..model._value import JsonObject
 from ..sources import Sources
-from ..stores import Job, TaskRecord
-from .commands import Background, Cancelled, Handled, Invoke, Observe, Pause, Returned, Saturated
+from ..stores import NEVER, Job, TaskEvent, TaskRecord
+from .commands import Background, Cancelled, Handled, Invoke, Observe, Pause, Returned, Saturated, Write
 from .running import Settled, TaskCancelled, TaskRole
 from .steps import Steps, ask, told
 
@@ -34,8 +35,12 @@ class Work:
         skills: Collection[str],
         restartable: Collection[str],
         durable: bool,
+        worker: str,
     ) -> None:
         self._agent = agent
+        self._worker = worker
+        # What no store outlives is run here or never: its lease holds for as long as a handler may run.
+        self.lease = limits.lease_seconds if durable else limits.handler_seconds + limits.task_seconds
         self._sources = sources
         self._limits = limits
         self._skills = skills
@@ -47,12 +52,19 @@ class Work:
         #: Of these, how often each was asked for again while it ran; without end where it no longer needs its caller.
         self.wanted: dict[str, float] = {}
 
+    def accepted(self, job: Job, status: TaskStatus) -> tuple[TaskRecord, tuple[TaskEvent, ...]]:
+        """A request as it may be accepted, to be run at once or submitted, and the first line of its log."""
+        now = job.created
+        runs = 0 if status is _SUBMITTED else 1
+        record = TaskRecord(job, status, self._worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
+        return record, (TaskEvent(1, now, "status_change", status),)
+
     def run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
         """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
         job = task.record.job
-        invoke = Invoke(job.name, job, self._seconds(job), task)
+        invoke = self.invoke(task)
         begun = True
-        self.live[job.task_id] = self.live.get(job.task_id, 0) + 1
+        self.take(job.task_id)
         try:
             try:
                 outcome = yield invoke
@@ -77,15 +89,25 @@ class Work:
                         yield from task.settle(Overloaded("the server is shutting down"))
                 raise
             if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
-                write, settled = ended
+                change, member = ended
                 try:
-                    if told(write, (yield write)):
-                        return settled
+                    if (yield from ask(Write(change))):
+                        return Settled(member, None)
                 except StateUnavailable:
                     pass  # it is written at leisure
             return (yield from task.settle(outcome))
         finally:
             self.let_go(job.task_id)
+
+    def invoke(self, task: TaskRole) -> Invoke:
+        """What runs the task's handler."""
+        job = task.record.job
+        config = job.payload.config if job.payload.__class__ is TaskRequest else None
+        return Invoke(job.name, job, self._seconds(config) if config else self._limits.handler_seconds, task)
+
+    def take(self, task_id: str) -> None:
+        """One story more has this task in hand."""
+        self.live[task_id] = self.live.get(task_id, 0) + 1
 
     def let_go(self, task_id: str) -> None:
         """One story fewer has this task in hand."""
@@ -106,7 +128,7 @@ class Work:
 
     def _told_alone(self, record: TaskRecord, story: Steps[Settled]) -> Steps[None]:
         """Tells a story that nobody waits for: who counts what fails hears of it."""
-        self.live[record.id] = self.live.get(record.id, 0) + 1
+        self.take(record.id)
         try:
             yield from story
         except AsapError as error:
@@ -157,11 +179,8 @@ class Work:
         """This task, in the hands of this worker."""
         return TaskRole(record, self._agent, self._sources, self._limits)
 
-    def _seconds(self, job: Job) -> float:
+    def _seconds(self, config: JsonObject) -> float:
         """How long the handler may run: as the caller says, where that is less than the limit."""
-        config = job.payload.config if job.payload.__class__ is TaskRequest else None
-        if not config:
-            return self._limits.handler_seconds
         for name in ("timeout", "timeout_seconds"):
             asked = config.get(name)
             if asked.__class__ in (int, float) and asked > 0:

@@ -19,6 +19,9 @@ _HOPS_MOST = 32
 _IPV6_SITE = 64
 
 #: One parameter of a Forwarded element (RFC 7239 section 4): a token, or a quoted text.
+#: Characters of the longest address: IPv6 with a zone and a port.
+_ADDRESS_LENGTH = 64
+
 _pair = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)[ \t]*""")
 _port = re.compile(r"(?:\[([^\[\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?").fullmatch
 
@@ -77,17 +80,29 @@ def parse_proxies(texts: Iterable[str]) -> Proxies:
 @lru_cache(maxsize=1024)  # who asks once asks again
 def bucket_of(address: str) -> str:
     """What is counted as one caller: an IPv4 address, or all that an IPv6 host can call its own."""
+    # Longer than any address is what a proxy made up: that is not remembered.
+    return _known_bucket(address) if len(address) <= _ADDRESS_LENGTH else _bucket(address)
+
+
+def _bucket(address: str) -> str:
     found = _address(address)
     if isinstance(found, IPv6Address):
         return str(IPv6Network((found, _IPV6_SITE), strict=False))
     return address if found is None else str(found)
 
 
-@lru_cache(maxsize=1024)
 def is_local(address: str) -> bool:
     """Whether a caller is on this machine: at a loopback address, or at none, as behind a Unix socket."""
+    return _known_place(address) if len(address) <= _ADDRESS_LENGTH else _is_local(address)
+
+
+def _is_local(address: str) -> bool:
     found = _address(address)
     return found is None or found.is_loopback
+
+
+_known_bucket = lru_cache(maxsize=1024)(_bucket)  # to read an address is dear, and a caller comes again
+_known_place = lru_cache(maxsize=1024)(_is_local)
 
 
 def _address(text: str) -> _Address | None:

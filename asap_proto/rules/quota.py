@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import InvalidValue
 from ..plain import plain
@@ -40,31 +41,27 @@ class Quota:
         A cost of 0 looks whether one more could be spent, and takes nothing; a negative one gives tokens back. A cost
         that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
-        asked = max(cost, 1) if cost >= 0 else 0
-        now = max(now, buckets.at)  # threads may come out of order
-        passed = now - buckets.at
-        levels = tuple(
-            min(float(rate.count), level + passed * rate.count / rate.seconds)
-            for rate, level in zip(self.rates, buckets.levels, strict=True)
-        )
-        short = [
-            (min(asked, rate.count) - level) * rate.seconds / rate.count
-            for rate, level in zip(self.rates, levels, strict=True)
-            if level + _TOLERANCE < asked
-        ]
-        if short:
+        asked = (cost or 1) if cost >= 0 else 0
+        at, wait, levels = buckets.at, -1.0, []
+        now = max(at, now)  # threads may come out of order
+        for rate, level in zip(self.rates, buckets.levels, strict=True):
+            count = rate.count
+            level += (now - at) * count / rate.seconds  # noqa: PLW2901  (as it is by now)
+            levels.append(level := min(level, count))
+            if level + _TOLERANCE < asked:
+                wait = max(wait, 0.0, (min(asked, count) - level) * rate.seconds / count)
+        if wait >= 0.0:
             most = min(rate.count for rate in self.rates)
-            return RetryAfter(max(0.0, *short), self.text, most, self._left(levels)), Buckets(levels, now)
-        levels = tuple(
-            min(float(rate.count), max(0.0, level - cost)) for rate, level in zip(self.rates, levels, strict=True)
-        )
-        return Allowed(self._left(levels)), Buckets(levels, now)
+            return RetryAfter(wait, self.text, most, self._left(levels)), Buckets(tuple(levels), now)
+        if cost:
+            levels = [min(rate.count, max(0.0, level - cost)) for rate, level in zip(self.rates, levels, strict=True)]
+        return Allowed(self._left(levels)), Buckets(tuple(levels), now)
 
-    def _left(self, levels: tuple[float, ...]) -> tuple[Left, ...]:
-        return tuple(
-            Left(rate, int(level + _TOLERANCE), (rate.count - level) * rate.seconds / rate.count)
-            for rate, level in zip(self.rates, levels, strict=True)
-        )
+    def _left(self, levels: Sequence[float]) -> tuple[Left, ...]:
+        left = []
+        for rate, level in zip(self.rates, levels, strict=True):
+            left.append(Left(rate, int(level + _TOLERANCE), (rate.count - level) * rate.seconds / rate.count))
+        return tuple(left)
 
 
 @plain

@@ -1,5 +1,6 @@
 """What an agent remembers between exchanges: the protocols, and stores that remember in memory, bounded."""
 
+from .manifests import KeptManifest, ManifestCounts, ManifestStore, MemoryManifests
 from .memory import MemoryQuotas, MemoryState
 from .protocols import Accepted, NonceClaim, QuotaStore, Refused, StateStore
 from .records import NEVER, Change, Job, Slot, TaskEvent, TaskRecord
@@ -9,6 +10,10 @@ __all__ = [
     "Accepted",
     "Change",
     "Job",
+    "KeptManifest",
+    "ManifestCounts",
+    "ManifestStore",
+    "MemoryManifests",
     "MemoryQuotas",
     "MemoryState",
     "NonceClaim",

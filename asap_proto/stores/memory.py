@@ -27,6 +27,8 @@ from .spent import Spent
 __all__ = ["MemoryQuotas", "MemoryState"]
 
 _FRESH = Fresh()
+_WAITING = TaskStatus.INPUT_REQUIRED
+_FINAL = frozenset(filter(is_final, TaskStatus))
 
 #: How often what is over is looked for, though no room is needed.
 _TIDY_SECONDS = 1.0
@@ -45,9 +47,11 @@ class _Kept:
         self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
-        self.size = _RECORD_BYTES + record.job.size
+        size = _RECORD_BYTES + record.job.size
         for event in events:
-            self.size += _bytes_of(event)
+            if event.data is not None:
+                size += _bytes_of(event)
+        self.size = size
 
 
 class MemoryState:
@@ -93,17 +97,18 @@ class MemoryState:
         elif slot is not None and self._spent.has(slot, now=now):
             return Refused("forgotten")
         kept = _Kept(record, events)
-        is_crowded = self._is_crowded(kept.size)
-        if is_crowded and not self._can_make_room(kept.size, over):
+        size = kept.size
+        is_crowded = self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
+        if is_crowded and not self._can_make_room(size, over):
             return Refused("tasks full")
         if nonce is not None and (refused := self._nonces.claim(nonce, now=now)) is not None:
             return refused
         if over is not None:
             self._drop(over)
-        while is_crowded and self._is_crowded(kept.size):
+        while is_crowded and self._is_crowded(size):
             self._make_room(now)
         self._live[record.job.task_id] = kept
-        self._bytes += kept.size
+        self._bytes += size
         if slot is not None:
             self._slots[slot.caller, slot.key] = record.job.task_id
         return _FRESH
@@ -118,8 +123,9 @@ class MemoryState:
         kept = self._live.get(job.task_id)
         if kept is None or (before := kept.record).version != record.version - 1:
             return False
-        if record.status is not before.status:
-            self._count_waiting(kept, record.status)
+        status = record.status
+        if status is not before.status and (status is _WAITING or before.status is _WAITING):
+            self._count_waiting(kept, status)
         if job is not before.job and job.slot is None and (slot := before.job.slot) is not None:
             self._slots.pop((slot.caller, slot.key), None)
         kept.record = record
@@ -134,8 +140,9 @@ class MemoryState:
             for answer in record.answers[len(before.answers) :]:
                 kept.size += weight(dump(answer))
         self._bytes += kept.size - size
-        if is_final(record.status):
-            self._done[job.task_id] = self._live.pop(job.task_id)
+        if status in _FINAL:
+            del self._live[job.task_id]
+            self._done[job.task_id] = kept
             self._done_bytes += kept.size
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
@@ -157,7 +164,7 @@ class MemoryState:
     def renew(self, owner: str, *, until: float) -> Mapping[str, int]:
         held = {}
         for id, kept in self._live.items():
-            if kept.record.owner == owner and kept.record.status is not TaskStatus.INPUT_REQUIRED:
+            if kept.record.owner == owner and kept.record.status is not _WAITING:
                 kept.record.lease = until  # type: ignore[misc]  # the record is ours
                 held[id] = kept.record.version
         return held
@@ -167,7 +174,7 @@ class MemoryState:
         for kept in self._live.values():
             if len(taken) == most:
                 break
-            if kept.record.lease <= now and kept.record.status is not TaskStatus.INPUT_REQUIRED:
+            if kept.record.lease <= now and kept.record.status is not _WAITING:
                 kept.record = _owned(kept.record, owner, until)
                 taken.append(kept.record)
         return tuple(taken)
@@ -188,7 +195,7 @@ class MemoryState:
     def _count_waiting(self, kept: _Kept, status: TaskStatus) -> None:
         """Raises `Overloaded` where one more can't wait."""
         id = kept.record.job.task_id
-        if status is TaskStatus.INPUT_REQUIRED:
+        if status is _WAITING:
             held = self._waiting_bytes + kept.size
             if 2 * (len(self._waiting) + 1) > self._most or 2 * held > self._most_bytes:
                 raise Overloaded("too many tasks wait for an answer", facts={"retry_after": 1})
@@ -234,7 +241,8 @@ class MemoryState:
     def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:
         kept.events += events
         for event in events:
-            kept.size += _bytes_of(event)
+            if event.data is not None:
+                kept.size += _bytes_of(event)
         if (many := len(kept.events) - self._limits.task_events) > 0:
             kept.size -= sum(_bytes_of(event) for event in kept.events[:many])
             del kept.events[:many]
@@ -252,7 +260,7 @@ class MemoryState:
 
 def _is_held(record: TaskRecord, now: float) -> bool:
     """Whether a record still stands for its key: while it is kept, run, or waits for an answer or for a worker."""
-    if is_final(record.status) or record.status is TaskStatus.INPUT_REQUIRED:
+    if is_final(record.status) or record.status is _WAITING:
         return now < record.expires
     return now < record.lease or not record.owner
 
@@ -277,12 +285,17 @@ class MemoryQuotas:
         self._quota = quota
         self._most = limits.callers
         self._full = quota.full(0.0).levels
+        self._untouched, _ = quota.spend(quota.full(0.0), now=0.0, cost=0)
         self._agents: OrderedDict[str, Buckets] = OrderedDict()
         self._addresses: OrderedDict[str, Buckets] = OrderedDict()
 
     def spend(self, caller: str, cost: int, *, now: float) -> Allowed | RetryAfter:
         known = self._agents if caller.startswith("urn:") else self._addresses
-        buckets = known.pop(caller, None) or self._quota.full(now)
+        buckets = known.pop(caller, None)
+        if buckets is None:
+            if not cost:  # whoever only looks finds all there is
+                return self._untouched
+            buckets = self._quota.full(now)
         answer, buckets = self._quota.spend(buckets, now=now, cost=cost)
         if buckets.levels != self._full:
             known[caller] = buckets

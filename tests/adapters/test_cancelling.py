@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from asap_adapters.stores.manifests import ManifestDirectory
 from asap_proto import Limits, TaskRequest
 from asap_proto.errors import AsapError, SkillNotFound
 
@@ -54,12 +55,14 @@ def pool_of(client):
 
 
 @pytest.mark.parametrize("what", ["request", "send", "send_batch", "fan out", "manifest"])
-def test_client(runtime, what):
-    """After each cut no connection is in use, and the client goes on."""
+def test_client(runtime, what, tmp_path):
+    """After each cut no connection is in use, nobody is waited for, and the client goes on."""
 
     async def main():
         served = runtime.front.serving(served_agent(runtime.front).app())
-        async with served as url, runtime.front.Client(url, me=ME) as client:
+        store = ManifestDirectory(tmp_path / "manifests")
+        manifests = runtime.front.ManifestCache(store)
+        async with served as url, runtime.front.Client(url, me=ME, manifests=manifests) as client:
             client.role._takes_batches = what != "fan out"
 
             def letter():
@@ -72,7 +75,8 @@ def test_client(runtime, what):
                 elif what == "send":
                     await client.send(letter())
                 elif what == "manifest":
-                    client.role._manifest = None
+                    manifests.drop(client.role._discovery._keys)
+                    store.save(client.role._discovery._saved_as, None)
                     await client.manifest()
                 else:
                     await client.send_batch([letter() for _ in range(4)])
@@ -81,6 +85,7 @@ def test_client(runtime, what):
                 busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
                 assert busy == []
                 assert not pool_of(client)._requests
+                assert not manifests.flights
 
             cut = cut_any_time if what == "fan out" else cut_everywhere
             assert await cut(act, look) > 1

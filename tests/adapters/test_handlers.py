@@ -120,17 +120,18 @@ def test_a_handlers_own_cancelled_error(when):
 def test_an_abandoned_thread_may_still_report(runtime):
     """What a plain function calls on its task after it was cut off neither hangs nor harms, but ends it."""
     agent = runtime.front.Agent(WORKER, limits=Limits(handler_seconds=0.02))
-    told = threading.Event()
+    is_over, told = threading.Event(), threading.Event()
 
     @agent.skill("late")
     def late(task):
-        time.sleep(0.06)
+        is_over.wait(10)
         with pytest.raises(TakenOver):
             task.progress(50)
         told.set()
 
     async def main():
         assert code(await Caller(agent.app(), frame("late"))()) == "asap:execution/timed_out"
+        is_over.set()
         with anyio.fail_after(2):
             while not told.is_set():  # noqa: ASYNC110
                 await anyio.sleep(0.01)

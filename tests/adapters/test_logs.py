@@ -179,8 +179,8 @@ HEAD = RequestHead("POST", "/asap", {"authorization": "Bearer x1", "host": "me"}
 
 def test_an_exchange_is_written_whole(told):
     """What was asked and what was answered, without secrets, each on one line."""
-    exchange = Exchange(HEAD)
-    exchange.heard(b'{"token":"x1",\n"n":[1],"s":"\\u2028"}')
+    exchange = Exchange()
+    exchange.heard(HEAD, b'{"token":"x1",\n"n":[1],"s":"\\u2028"}')
     exchange.answered(HttpResponse(200, {"set-cookie": "x1"}, b"secret=x1\n\xff"))
     exchange.said(b'data: {"token": "x1"}\n\n')
     assert told() == [
@@ -194,31 +194,31 @@ def test_an_exchange_is_written_whole(told):
 def test_a_compressed_answer_is_told_as_it_was(told, coding):
     """Else whoever reads it could inflate the secrets in it."""
     body = deflate(b'{"token": "x1"}' + b" " * 500_000, coding)
-    Exchange(HEAD).answered(HttpResponse(200, {"content-encoding": coding}, body))
+    Exchange().answered(HttpResponse(200, {"content-encoding": coding}, body))
     assert told() == [f'response: 200 {{"content-encoding":"{coding}"}} (500015 bytes)']
     body = deflate(b'{"token": "x1"}', coding)
-    Exchange(HEAD).answered(HttpResponse(200, {"content-encoding": coding}, body))
+    Exchange().answered(HttpResponse(200, {"content-encoding": coding}, body))
     assert told()[-1] == f'response: 200 {{"content-encoding":"{coding}"}} {{"token":"***"}}'
 
 
 def test_what_is_too_large_is_told_by_its_size(told):
     """A body that would take long to look through is not written."""
-    Exchange(RequestHead("GET", "/asap", {}, "")).heard(b"[" + b"1," * 200_000 + b"1]")
+    Exchange().heard(RequestHead("GET", "/asap", {}, ""), b"[" + b"1," * 200_000 + b"1]")
     assert told() == ["request: GET /asap from nobody known {} (400003 bytes)"]
 
 
 def test_exchanges_are_written_as_they_came_where_secrets_are_shown(told, monkeypatch):
     """For whoever looks for an error on their own machine."""
     monkeypatch.setattr(Redacting, "reveals", True)
-    Exchange(HEAD).heard(b'{"token": "x1"}\n')
+    Exchange().heard(HEAD, b'{"token": "x1"}\n')
     assert told() == ['request: POST /asap from 192.0.2.1 {"authorization":"Bearer x1","host":"me"} {"token": "x1"}\\n']
 
 
 def test_nobody_is_told_of_exchanges_unasked(caplog):
     """A level set for everything does not mean this."""
     caplog.set_level(logging.DEBUG)
-    exchange = Exchange(HEAD)
-    exchange.heard(b"{}")
+    exchange = Exchange()
+    exchange.heard(HEAD, b"{}")
     exchange.answered(HttpResponse(200, {}, b"{}"))
     exchange.said(b"{}")
     assert caplog.records == []

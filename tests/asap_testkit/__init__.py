@@ -3,7 +3,7 @@
 from .link import Link, link
 from .nouns import CALLER, ME, PEER, echo_manifest, letter, request_frame
 from .sources import NOW, CountingTokens, FixedClock, fixed_sources
-from .stories import asks, error_of, finish, told
+from .stories import alone, asks, error_of, finish, told
 
 __all__ = [
     "CALLER",
@@ -13,6 +13,7 @@ __all__ = [
     "CountingTokens",
     "FixedClock",
     "Link",
+    "alone",
     "asks",
     "echo_manifest",
     "error_of",

@@ -40,11 +40,14 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
     ServerRole,
     ServerState,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -125,6 +128,8 @@ class Link:
         #: What a stream's story emitted, and the client's delivered.
         self.emitted: list[HttpResponse | bytes] = []
         self.delivered: list[Envelope] = []
+        #: The manifests that the client saved, by name.
+        self.saved: dict[str, bytes | None] = {}
         #: Stories that nobody waits for, until `rest` tells them.
         self.background: deque[Steps[Any]] = deque()
         self.background_most = 100
@@ -181,12 +186,12 @@ class Link:
     def perform(self, command: AnyCommand) -> Any:
         """The answer to one command."""
         match command:
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Compress():
-                return self._on_the_way(command)
+            case Transmit() | OpenStream() | ReadStream() | Deliver() | Shared() | RecallManifest() | SaveManifest():
+                return self._as_client(command)
+            case Compress() | Pause():
+                return self._pass_by(command)
             case Accept() | ReadTask() | Write() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
-            case Pause():
-                return self.clock.move(command.seconds)
             case Authenticate():
                 scheme, _, secret = command.head.headers.get("authorization", "").partition(" ")
                 return self.callers.get(f"{scheme.lower()} {secret}")
@@ -214,11 +219,16 @@ class Link:
             case _:
                 assert_never(command)
 
-    def _on_the_way(self, command: Transmit | OpenStream | ReadStream | Deliver | Compress) -> Any:
+    def _pass_by(self, command: Compress | Pause) -> Any:
+        if isinstance(command, Pause):
+            return self.clock.move(command.seconds)
+        assert command.coding == "gzip"
+        return zlib.compress(command.body, wbits=31)
+
+    def _as_client(
+        self, command: Transmit | OpenStream | ReadStream | Deliver | Shared | RecallManifest | SaveManifest
+    ) -> Any:
         match command:
-            case Compress():
-                assert command.coding == "gzip"
-                return zlib.compress(command.body, wbits=31)
             case Transmit():
                 return self._transmit(command.request)
             case OpenStream():
@@ -227,6 +237,13 @@ class Link:
                 return self.pieces.popleft() if self.pieces else None
             case Deliver():
                 return self.delivered.append(command.envelope)
+            case Shared():
+                return self._outcome(command.story)
+            case RecallManifest():
+                return self.saved.get(command.name)
+            case SaveManifest():
+                self.saved[command.name] = command.record
+                return None
             case _:
                 assert_never(command)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asap_proto.errors import AsapError
-from asap_proto.roles import AnyCommand, Steps
+from asap_proto.roles import AnyCommand, Shared, Steps
 
 R = TypeVar("R")
 
@@ -42,3 +42,20 @@ def told(steps: Steps[R], *answers: Any) -> R:
         asks(steps, given)
         given = answer
     return finish(steps, given)
+
+
+def alone(steps: Steps[R]) -> Steps[R]:
+    """The same story where nobody else asks: what it would share is told in its place."""
+    answer: Any = None
+    while True:
+        try:
+            command = steps.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        if isinstance(command, Shared):
+            try:
+                answer = yield from command.story
+            except AsapError as error:
+                answer = error
+        else:
+            answer = yield command

@@ -10,7 +10,7 @@ from asap_proto.model import Envelope, Manifest
 from asap_proto.roles import ClientRole, Deliver, OpenStream, Pause, ReadStream, Steps, Together, Transmit
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.sse import EventReader
-from asap_testkit import ME, fixed_sources, letter
+from asap_testkit import ME, alone, fixed_sources, letter
 
 #: The first byte of an input chooses among these, and then what was asked.
 STATUSES = (200, 201, 204, 301, 400, 401, 404, 413, 429, 500, 503)
@@ -48,7 +48,7 @@ def feed(data: bytes) -> None:
             for result in results:
                 _check(result, Envelope)
         return
-    story: Steps[Any] = client.send(letter()) if asked == "send" else client.discover()
+    story: Steps[Any] = client.send(letter()) if asked == "send" else alone(client.discover())
     _check(_told(story, answer), Envelope if asked == "send" else Manifest)
 
 

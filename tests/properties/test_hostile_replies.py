@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from asap_adapters.testing import strategies as asap
 from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, TransportFailure
-from asap_proto.limits import Limits
+from asap_proto.limits import MANIFEST_STALE, MANIFEST_TTL, Limits
 from asap_proto.model import Envelope, Manifest
-from asap_proto.roles import ClientRole, Pause, Together, Transmit
+from asap_proto.roles import ClientRole, Pause, RecallManifest, Together, Transmit
+from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.json import dump, load
+from asap_proto.wire.manifests import dump_manifest
 from asap_proto.wire.nouns import encode
-from asap_testkit import ME, PEER, fixed_sources, letter
+from asap_testkit import ME, PEER, FixedClock, alone, echo_manifest, fixed_sources, letter
 
 #: Tries of one request, each with its pause, and once more for a batch that is then sent in single requests.
 MOST_COMMANDS = 12
@@ -49,7 +51,7 @@ def check_bounded(error):
 def check_client(answer):
     client = ClientRole(ME, fixed_sources())
     assert isinstance(sent(client.send(letter()), answer), Envelope | AsapError)
-    assert isinstance(sent(client.discover(), answer), Manifest | AsapError)
+    assert isinstance(sent(alone(client.discover()), answer), Manifest | AsapError)
     results = sent(client.send_batch([letter(), letter()]), answer)
     assert len(results) == 2
     assert all(isinstance(result, Envelope | AsapError) for result in results)
@@ -142,6 +144,66 @@ def test_whatever_retry_after_says(status, value):
 def test_transport_failures(kind):
     """A failure of the transport is an error too."""
     check_client(TransportFailure(kind, "detail"))
+
+
+def texts(*words):
+    """Header values: words that mean something among others that do not."""
+    return st.lists(st.sampled_from(words) | st.text(max_size=8), max_size=4).map("".join)
+
+
+CACHING = st.fixed_dictionaries(
+    {},
+    optional={
+        "cache-control": texts("max-age", "=", "10", ",", "public", "no-store", "no-cache", "stale-if-error", '"'),
+        "etag": texts('"', "W/", "abc", "\r\n", "\xff"),
+        "age": texts("1", "99999999999"),
+        "vary": texts("*", "authorization", ","),
+    },
+)
+
+
+def end_of(steps, answer):
+    """What the story ends with, told this."""
+    try:
+        steps.send(answer)
+    except StopIteration as end:
+        return end.value
+    except AsapError as error:
+        return error
+    raise AssertionError("it asks more than once")
+
+
+@given(st.lists(st.tuples(CACHING, st.sampled_from([200, 304, 404, 503]), st.floats(0, 5000)), max_size=5))
+def test_whatever_is_said_of_its_time_a_manifest_serves_for_no_longer_than_ours(answers):
+    """Nor does it bring a header into our next question that is no tag."""
+    clock = FixedClock()
+    client = ClientRole(ME, fixed_sources(clock), retry=RetryRule(attempts=1))
+    fetched = clock.elapsed()
+    for headers, status, seconds in answers:
+        steps = alone(client.discover())
+        is_served, question = True, next(steps, None)
+        if question is not None:
+            tag = question.request.headers.get("if-none-match", '""').removeprefix("W/")
+            assert tag.isascii()
+            assert tag.isprintable()
+            assert tag[0] == tag[-1] == '"'
+            body = dump_manifest(echo_manifest()) if status == 200 else b""
+            is_served = isinstance(end_of(steps, HttpResponse(status, headers, body)), Manifest)
+            if is_served and status in (200, 304):
+                fetched = clock.elapsed()
+        assert not is_served or clock.elapsed() - fetched < MANIFEST_TTL + MANIFEST_STALE
+        clock.move(seconds)
+
+
+@given(st.binary(max_size=200) | asap.json_values().map(dump))
+@example(b"")
+@example(b"[" * 100_000)
+def test_whatever_a_store_has_kept_is_a_manifest_or_is_passed_over(record):
+    """Somebody else may have written there; then the peer is asked as if nothing had been kept."""
+    for found in (record, b'{"asap_manifest":1,"name":"n","at":0,"fresh":9,"stale":9}\n' + record):
+        steps = alone(ClientRole(ME, fixed_sources(), saved_as="n").discover())
+        assert isinstance(next(steps), RecallManifest)
+        assert isinstance(steps.send(found), Transmit)
 
 
 def test_huge_replies():

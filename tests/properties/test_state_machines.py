@@ -12,6 +12,7 @@ from asap_proto.errors import IllegalMove, Overloaded
 from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, Task, TaskStatus
 from asap_proto.rules.breaker import Breaker
+from asap_proto.rules.caching import Lifetime
 from asap_proto.rules.lifecycle import MOVES, is_final, move
 from asap_proto.rules.quota import Allowed, parse_quota
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
@@ -19,6 +20,8 @@ from asap_proto.stores import (
     NEVER,
     Change,
     Job,
+    KeptManifest,
+    MemoryManifests,
     MemoryQuotas,
     MemoryState,
     NonceClaim,
@@ -27,10 +30,11 @@ from asap_proto.stores import (
     TaskEvent,
     TaskRecord,
 )
-from asap_testkit import NOW, letter
+from asap_testkit import NOW, echo_manifest, letter
 
 SECONDS = st.floats(0, 100, allow_nan=False)
 FEW = st.sampled_from("abcd")
+KEYS = st.lists(FEW, min_size=1, max_size=2, unique=True).map(tuple)
 REQUEST = letter()
 
 
@@ -382,14 +386,92 @@ class QuotasMachine(Timed):
                 assert total <= count + (self.now - start) * count / seconds + 1e-3
 
 
+class ManifestsMachine(Timed):
+    """Against a list of all that was ever kept: nothing old serves, nothing dropped comes back, no bound is passed.
+
+    What makes room is what was not looked up for longest.
+    """
+
+    MOST, MOST_BYTES = 3, 4 * 2048 - 1000
+
+    def __init__(self):
+        super().__init__()
+        self.store = MemoryManifests(most=self.MOST, most_bytes=self.MOST_BYTES)
+        #: What is held, by key, in the order in which it was last looked up.
+        self.model = {}
+        self.looked = self.served = 0
+
+    @rule(
+        keys=KEYS,
+        size=st.sampled_from([0, 100, 900, 9000]),
+        fresh=st.sampled_from([0.0, 20.0, 60.0]),
+        stale=st.sampled_from([0.0, 40.0]),
+        is_kept=st.booleans(),
+    )
+    def keep(self, keys, size, fresh, stale, is_kept):
+        entry = KeptManifest(echo_manifest(), b" " * size, None, Lifetime(fresh, stale, is_kept), self.now)
+        self.store.keep(keys[0], entry, instead_of=keys)
+        for key in keys:
+            self.model.pop(key, None)
+        if is_kept and size + 2048 <= self.MOST_BYTES:
+            self.model[keys[0]] = entry
+        while len(self.model) > self.MOST or self.bytes() > self.MOST_BYTES:
+            del self.model[next(iter(self.model))]
+
+    @rule(keys=KEYS, stale=st.booleans())
+    def look(self, keys, stale):
+        self.looked += 1
+        found = self.store.look(keys, self.now, stale=stale)
+        for key in keys:
+            held = self.model.get(key)
+            if held is None:
+                continue
+            age = self.now - held.since
+            rests = stale and age < held.lifetime.fresh + held.lifetime.stale and self.now < held.rests_until
+            if age < held.lifetime.fresh or rests:
+                assert found is held.manifest
+                self.model[key] = self.model.pop(key)
+                self.served += 1
+                return
+        assert found is None
+
+    @rule(keys=KEYS, seconds=SECONDS)
+    def rest(self, keys, seconds):
+        held = self.store.find(keys)
+        assert held == next((self.model[key] for key in keys if key in self.model), None)
+        if held is not None:
+            self.looked += 1
+            self.served += 1
+            self.store.rest(keys, held, self.now + seconds)
+            key = next(key for key in keys if key in self.model)
+            self.model[key] = evolve(held, rests_until=self.now + seconds)
+
+    @rule(keys=KEYS)
+    def drop(self, keys):
+        held = [key for key in keys if self.model.pop(key, None) is not None]
+        assert self.store.drop(keys) == bool(held)
+
+    @invariant()
+    def counts(self):
+        counts = self.store.counts()
+        assert (counts.entries, counts.bytes) == (len(self.model), self.bytes())
+        assert (counts.hits + counts.stale, counts.misses) == (self.served, self.looked - self.served)
+
+    def bytes(self):
+        return sum(2048 + len(entry.body) for entry in self.model.values())
+
+
 TestLifecycle = LifecycleMachine.TestCase
 TestBreaker = BreakerMachine.TestCase
 TestTasks = TasksMachine.TestCase
 TestNonces = NoncesMachine.TestCase
 TestQuotas = QuotasMachine.TestCase
+TestManifests = ManifestsMachine.TestCase
 
 
-@pytest.mark.parametrize("machine", [LifecycleMachine, BreakerMachine, TasksMachine, NoncesMachine, QuotasMachine])
+@pytest.mark.parametrize(
+    "machine", [LifecycleMachine, BreakerMachine, TasksMachine, NoncesMachine, QuotasMachine, ManifestsMachine]
+)
 def test_each_machine_says_what_must_hold(machine):
     """A walker without a docstring proves nobody knows what."""
     assert machine.__doc__

@@ -9,11 +9,11 @@ from asap_adapters.testing import strategies as asap
 from asap_proto.errors import CATALOGUE
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
-from asap_proto.model import PAYLOADS, Envelope, payload_name
+from asap_proto.model import PAYLOADS
 from asap_proto.model.manifest import AuthScheme
-from asap_proto.wire.json import dump, load
-from asap_proto.wire.nouns import encode
-from asap_testkit import CALLER, NOW, PEER, echo_manifest, link, request_frame
+from asap_proto.wire.json import dump
+from asap_testkit import CALLER, echo_manifest, link, request_frame
+from asap_testkit.requests import requests
 
 NUMBERS = {-32700, -32600, -32601, -32602, -32603}
 #: Commands that one item may cost: its slot, its nonce, its handler, its reply, its count.
@@ -69,26 +69,6 @@ def check_error(error):
     assert len(json.dumps(error)) < MOST_BYTES
     # No handler of ours fails here: what is wrong is the caller's, and is told so.
     assert error["code"] != -32603 or data["code"] == "asap:execution/handler_failed"
-
-
-@st.composite
-def requests(draw):
-    """Valid requests of every payload, from a sender whose clock is right."""
-    payload = draw(asap.payloads())
-    envelope = Envelope(
-        id=draw(st.none() | asap.texts()),
-        timestamp=NOW,
-        sender=CALLER.urn,
-        recipient=PEER,
-        payload_type=payload_name(type(payload)),
-        payload=payload,
-        trace_id=draw(st.none() | asap.texts()),
-        extensions=draw(
-            st.none() | st.fixed_dictionaries({"nonce": asap.texts(least=1), "task_depth": st.integers(0, 12)})
-        ),
-    )
-    frame = request_frame(key=draw(st.none() | asap.texts(least=1)), envelope=load(dump(encode(envelope)), depth=99))
-    return {**frame, "id": draw(asap.texts() | st.integers(-(2**63), 2**64 - 1))}
 
 
 @given(st.binary(max_size=200))

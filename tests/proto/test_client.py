@@ -31,7 +31,7 @@ from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.manifests import dump_manifest, read_manifest
 from asap_proto.wire.nouns import encode
-from asap_testkit import ME, PEER, FixedClock, asks, echo_manifest, finish, fixed_sources, letter, link
+from asap_testkit import ME, PEER, FixedClock, alone, asks, echo_manifest, finish, fixed_sources, letter, link
 
 REFUSED = TransportFailure("refused", "connection refused")
 WORK = TaskRequest("conversation", "echo", {"message": "hi"})
@@ -269,7 +269,7 @@ def test_a_redirect_is_told_and_not_followed(status):
     assert isinstance(error, Redirected)
     assert error.message == f"the peer says, by HTTP status {status}, to ask other.example"
     assert error.facts == {"status": status, "host": "other.example"}
-    steps = client().discover()
+    steps = alone(client().discover())
     asks(steps)
     error = fails(steps, HttpResponse(status, {"location": "/elsewhere"}))
     assert error.message == f"the peer says, by HTTP status {status}, to ask elsewhere"
@@ -292,16 +292,16 @@ def test_a_manifest_of_another_agent_is_refused():
     role = client(agent=PEER)
     published = http(encode(echo_manifest()))
     assert echo_manifest().id == PEER
-    steps = role.discover()
+    steps = alone(role.discover())
     asks(steps)
     other = http({**encode(echo_manifest()), "id": "urn:asap:agent:other"})
     error = fails(steps, other)
     assert isinstance(error, OtherAgent)
     assert error.message == f"the manifest is that of urn:asap:agent:other, not of {PEER}"
-    steps = role.discover()
+    steps = alone(role.discover())
     asks(steps)
     assert finish(steps, published).id == PEER
-    assert finish(role.discover()).id == PEER
+    assert finish(alone(role.discover())).id == PEER
 
 
 def signed_by_me(published):
@@ -318,17 +318,17 @@ def test_nothing_is_sent_before_the_manifest_was_verified(how):
     say = getattr(role, how)
     given = [letter()] if how == "send_batch" else letter()
     document = encode(echo_manifest())
-    steps = say(given)
+    steps = alone(say(given))
     assert asks(steps).request.method == "GET"
     if how == "send_batch":
         (error,) = finish(steps, http(document))
     else:
         error = fails(steps, http(document))
     assert isinstance(error, UnverifiedManifest)
-    steps = say(given)
+    steps = alone(say(given))
     assert asks(steps).request.method == "GET"
     assert asks(steps, http({**document, "signature": "me"})).request.method == "POST"
-    assert asks(say(given)).request.method == "POST"
+    assert asks(alone(say(given))).request.method == "POST"
 
 
 @pytest.mark.proves("client.pinned")
@@ -340,14 +340,14 @@ def test_who_is_not_verified_yet_is_shown_no_credentials(shown):
     clock = FixedClock()
     role = client(clock, check_manifest=signed_by_me, **shown)
     document = http({**encode(echo_manifest()), "signature": "me"})
-    steps = role.discover()
+    steps = alone(role.discover())
     assert "authorization" not in asks(steps).request.headers
     assert isinstance(asks(steps, REFUSED), Pause)
     assert "authorization" not in asks(steps).request.headers
     assert finish(steps, document).signature == "me"
     assert asks(role.send(letter())).request.headers["authorization"] == "Bearer secret"
     clock.move(301.0)
-    assert asks(role.discover()).request.headers["authorization"] == "Bearer secret"
+    assert asks(alone(role.discover())).request.headers["authorization"] == "Bearer secret"
 
 
 @pytest.mark.proves("client.pinned")
@@ -356,12 +356,12 @@ def test_a_manifest_with_a_key_that_stands_twice_is_not_verified():
     role = client(check_manifest=signed_by_me)
     text = dump({**encode(echo_manifest()), "signature": "me"})
     for twice in (text.replace(b'"name"', b'"name":"x","name"'), text.replace(b'"asap":', b'"asap":"x","asap":')):
-        steps = role.discover()
+        steps = alone(role.discover())
         asks(steps)
         error = fails(steps, HttpResponse(200, {}, twice))
         assert isinstance(error, MalformedReply)
         assert "stands twice" in error.message
-        steps = client().discover()
+        steps = alone(client().discover())
         asks(steps)
         assert finish(steps, HttpResponse(200, {}, twice)) == read_manifest(load(text, depth=9))
 
@@ -371,13 +371,13 @@ def test_a_manifest_is_believed_for_its_time():
     """Then it is fetched anew."""
     clock = FixedClock()
     role = client(clock)
-    steps = role.discover()
+    steps = alone(role.discover())
     assert asks(steps).request == HttpRequest("GET", "/.well-known/asap/manifest.json", role._headers)
     assert finish(steps, HttpResponse(200, {}, dump_manifest(echo_manifest()))) == echo_manifest()
     clock.move(299.0)
-    assert finish(role.discover()) == echo_manifest()
+    assert finish(alone(role.discover())) == echo_manifest()
     clock.move(1.0)
-    assert isinstance(asks(role.discover()), Transmit)
+    assert isinstance(asks(alone(role.discover())), Transmit)
 
 
 @pytest.mark.proves("idempotency.slot")

@@ -8,17 +8,19 @@ import pytest
 
 from asap_proto import limits
 from asap_proto.errors import AsapError
-from asap_proto.http import HttpResponse, RequestHead
-from asap_proto.limits import Limits
+from asap_proto.http import HttpResponse, RequestHead, TransportFailure
+from asap_proto.limits import MANIFEST_TTL, Limits
 from asap_proto.model import Conversation, Envelope, Task, TaskStatus, TextPart, agent_urn
 from asap_proto.roles import Admitted, ClientRole, TaskRole, Watch
 from asap_proto.roles.compressing import compressed_response
+from asap_proto.rules.caching import Lifetime, tag_of
 from asap_proto.rules.compression import choose
 from asap_proto.rules.freshness import check_fresh, nonce_of
 from asap_proto.rules.nesting import check_depth
 from asap_proto.rules.quota import RetryAfter, parse_quota
+from asap_proto.rules.retry import RetryRule
 from asap_proto.rules.slot import Fresh
-from asap_proto.stores import MemoryQuotas, MemoryState, NonceClaim
+from asap_proto.stores import KeptManifest, MemoryManifests, MemoryQuotas, MemoryState, NonceClaim
 from asap_proto.stores.records import Slot
 from asap_proto.stores.spent import Spent
 from asap_proto.wire import jsonrpc
@@ -31,6 +33,7 @@ from asap_testkit import (
     NOW,
     PEER,
     FixedClock,
+    alone,
     asks,
     echo_manifest,
     finish,
@@ -99,7 +102,7 @@ def nonces(n):
 def manifest_ttl(n):
     clock = FixedClock()
     role = ClientRole(ME, fixed_sources(clock))
-    steps = role.discover()
+    steps = alone(role.discover())
     asks(steps)
     with pytest.raises(StopIteration):
         steps.send(HttpResponse(200, {}, dump_manifest(echo_manifest())))
@@ -107,7 +110,55 @@ def manifest_ttl(n):
     with pytest.raises(StopIteration):  # a second earlier it is believed
         next(role.discover())
     clock.move(1)
-    return not is_asked(role.discover())
+    return not is_asked(alone(role.discover()))
+
+
+def manifest_held(**lifetime):
+    """A client whose manifest was found when its clock began, as good as this."""
+    clock = FixedClock()
+    held = KeptManifest(echo_manifest(), b"", None, Lifetime(**lifetime), clock.elapsed())
+    role = ClientRole(ME, fixed_sources(clock), retry=RetryRule(attempts=1))
+    role._discovery._manifests.keep(role._discovery._own, held, instead_of=())
+    return clock, role
+
+
+def outage(role):
+    """What a look-up ends with while nobody takes a connection, tried once."""
+    steps = alone(role.discover())
+    asks(steps)
+    return finish(steps, TransportFailure("refused", "no"))
+
+
+def manifest_stale(n):
+    clock, role = manifest_held()
+    clock.move(MANIFEST_TTL + n)
+    return is_legal(outage, role)
+
+
+def manifest_rest(n):
+    clock, role = manifest_held(fresh=0.0)
+    outage(role)
+    clock.move(n)
+    return not is_asked(alone(role.discover()))
+
+
+def manifests_held(n):
+    manifests = MemoryManifests()
+    held = KeptManifest(echo_manifest(), b"", None, Lifetime(), 0.0)
+    for key in range(n):
+        manifests.keep(key, held, instead_of=())
+    return manifests.counts().entries == n
+
+
+def manifest_bytes(n):
+    manifests = MemoryManifests()
+    held = KeptManifest(echo_manifest(), b" " * (n - 2048), None, Lifetime(), 0.0)
+    manifests.keep("a", held, instead_of=())
+    return manifests.counts().entries == 1
+
+
+def etag_length(n):
+    return tag_of({"etag": '"' + "x" * (n - 2) + '"'}) is not None
 
 
 def is_asked(steps):
@@ -131,7 +182,7 @@ def reply_bytes(n):
 
 
 def signed_bytes(n):
-    steps = ClientRole(ME, fixed_sources(), check_manifest=lambda _: None).discover()
+    steps = alone(ClientRole(ME, fixed_sources(), check_manifest=lambda _: None).discover())
     asks(steps)
     text = dump_manifest(echo_manifest())
     return is_legal(finish, steps, HttpResponse(200, {}, text + b" " * (n - len(text))))
@@ -419,6 +470,11 @@ BOUNDS = {
     "BODY_PIECES": (body_pieces, 1000),
     "PIECE_BYTES": (piece_bytes, 64),
     "MANIFEST_TTL": (manifest_ttl, 299),
+    "MANIFEST_STALE": (manifest_stale, 3599),
+    "MANIFEST_REST": (manifest_rest, 9),
+    "MANIFESTS": (manifests_held, 1000),
+    "MANIFEST_BYTES": (manifest_bytes, 16 * 1024 * 1024),
+    "ETAG_LENGTH": (etag_length, 256),
     "SIGNED_BYTES": (signed_bytes, 256 * 1024),
     "request_bytes": (request_bytes, 10 * 1024 * 1024),
     "reply_bytes": (reply_bytes, 10 * 1024 * 1024),

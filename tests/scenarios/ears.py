@@ -14,9 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Ear:
-    """One server on an address of this machine; `heard` are its requests, as (method, path, headers)."""
+    """One server on an address of this machine; `heard` are its requests, as (method, path, headers).
 
-    def __init__(self, address="127.0.0.1", port=0, *, status=404, headers=None, body=b"", tls=None):
+    It answers each the same, or what `respond` makes of the request's headers.
+    """
+
+    def __init__(self, address="127.0.0.1", port=0, *, status=404, headers=None, body=b"", respond=None, tls=None):
         self.heard, self.names = [], []
         ear = self
 
@@ -24,12 +27,13 @@ class Ear:
             def answer(self):
                 ear.heard.append((self.command, self.path, dict(self.headers)))
                 self.rfile.read(int(self.headers.get("content-length", 0)))
-                self.send_response(status)
-                for name, value in (headers or {}).items():
+                said = respond(self.headers) if respond else (status, headers or {}, body)
+                self.send_response(said[0])
+                for name, value in said[1].items():
                     self.send_header(name, value)
-                self.send_header("content-length", str(len(body)))
+                self.send_header("content-length", str(len(said[2])))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(said[2])
 
             def do_GET(self):
                 self.answer()

@@ -290,6 +290,17 @@ CLAUSES: Mapping[str, Clause] = {
         "After failures in a row a peer rests; then one probe decides.", "ASAP client behaviour; ours"
     ),
     "client.manifest": Clause("A manifest is believed for 300 s.", "ASAP manifest"),
+    "client.cache-control": Clause(
+        "A peer may shorten that time, and never lengthen it; what is public is so for all.", "RFC 9111 section 5.2"
+    ),
+    "client.validators": Clause(
+        "Then it is asked about by its ETag; 304 makes it as good as new.", "RFC 9110 section 13.1.2; RFC 9111 4.3"
+    ),
+    "client.stale": Clause("While its peer can't be asked it serves for a while longer.", "RFC 5861 section 4"),
+    "client.manifest-dropped": Clause(
+        "What can't be believed, or is no longer so, is forgotten at once.", "ASAP client behaviour, 2.x; ours"
+    ),
+    "client.one-fetch": Clause("Of those who ask at the same time one fetches.", "ours"),
     "client.peer": Clause("A manifest that names another agent than the one asked for is refused.", "ours"),
     "client.pinned": Clause(
         "With a key pinned, nothing is sent to a peer whose manifest is not signed with it.", "ASAP manifest; ours"

@@ -6,7 +6,7 @@ from typing import Any, assert_type
 
 from attrs import frozen
 
-from asap_adapters.sync import Agent, App, Client, Task, TaskCancelled, TaskState, serving
+from asap_adapters.sync import Agent, App, Client, ManifestCache, Task, TaskCancelled, TaskState, serving
 from asap_proto import AsapError, Envelope, Manifest, TaskRequest, TaskResponse, TaskUpdate
 from asap_proto.model import Artifact, Payload, StateSnapshot, TextPart
 
@@ -44,7 +44,7 @@ assert_type(agent.app(), App)
 
 
 def main() -> None:
-    with serving(agent.app()) as url, Client(url, me="urn:asap:agent:me") as client:
+    with serving(agent.app()) as url, Client(url, me="urn:asap:agent:me", manifests=ManifestCache()) as client:
         assert_type(client.request("buy", {"item": "x"}), TaskResponse)
         assert_type(client.manifest(), Manifest)
         letter = client.role.compose("urn:asap:agent:shop", TaskRequest("c", "buy", {}))

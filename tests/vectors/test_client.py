@@ -13,6 +13,7 @@ from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.model import Envelope, TaskRequest
 from asap_proto.roles import ClientRole, Pause, Steps, Transmit
 from asap_proto.wire.body import BodyGauge
+from asap_testkit import alone
 from vectors import deviations, records
 from vectors.performing import CALLER, ME, Server, sources
 from vectors.test_server import ENVELOPE
@@ -96,7 +97,7 @@ def test_canned_answer_is_taken_alike(row: Mapping[str, Any]) -> None:
     theirs = next(row["taken"][release] for release in ("1.0.0", *row["taken"]) if release in row["taken"])
     answers = [TROUBLES[row["trouble"]]] if "trouble" in row else [heard(told) for told in row["responses"]]
     role = client(row)
-    steps: Steps[Any] = role.discover() if row["kind"] == "manifest" else role.send(letter(row["request"]))
+    steps: Steps[Any] = alone(role.discover()) if row["kind"] == "manifest" else role.send(letter(row["request"]))
     ours, sent = outcome(steps, answers)
     deviation = deviations.row_for(deviations.CLIENT, row["name"])
     if deviation is None:

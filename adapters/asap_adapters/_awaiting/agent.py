@@ -79,8 +79,13 @@ class Agent(BaseAgent):
 
     @staticmethod
     @abstractmethod
-    async def _within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
-        """Awaits for at most so many seconds, by the runtime's own means: anyio's common one costs twice as much."""
+    def _within(
+        seconds: float, running: Coroutine[Any, Any, Any], run: Wait
+    ) -> Returned | Coroutine[Any, Any, Returned | TimedOut]:
+        """What a coroutine gives, awaited for at most so many seconds where the runtime has to wait for it.
+
+        By the runtime's own means: anyio's common ones cost twice as much.
+        """
 
     @staticmethod
     @abstractmethod

@@ -6,22 +6,26 @@ import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, suppress
 from math import inf, isfinite
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from asap_proto.errors import AsapError, BodyTooSlow, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold
-from asap_proto.roles import Admitted, Emit, Steps, TimedOut
+from asap_proto.roles import Admitted, Emit, Returned
 from asap_proto.rules.redaction import redact_text
+from asap_proto.stores import MemoryState
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
+from asap_proto.wire.json import weight
 
 from .._shared.agents import Served
 from .._shared.inflate import inflater
 from .._shared.logs import Exchange
 from .._shared.performing import Wait
-from .drive import drive
+from .drive import drive, performed_first, side_by_side
+from .heads import KnownHeads, lines_of
 from .load import Load, Share
 from .server import Caller, Closing, Follower, Performer
 
@@ -64,20 +68,24 @@ class App:
         self._perform = self._performer.begin
         self._within = agent._within
         self._load = Load(served.limits)
+        self._known = KnownHeads()
+        state = served.stores.state
+        # A store that answers at once, as memory does, needs no story for what is usual.
+        is_at_once = isinstance(state, MemoryState)
+        self._straight = self._role.straight(state, served.observe) if is_at_once else None
         #: What callers are waited for with: for their bodies, and that they read their streams.
         self._waits: set[Wait] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            head = _head(scope)
-            exchange = Exchange(head)
+            exchange = Exchange()
             share = Share(self._load)
             try:
-                response = await self._answer(head, exchange, share, receive, send)
+                response = await self._answer(scope, exchange, share, receive, send)
                 if response is not None:
                     exchange.answered(response)
                     share.hold(response.body)
-                    await _send(send, response)
+                    await self._send(send, response)
             except _Gone:
                 return
             except Exception as error:
@@ -85,7 +93,7 @@ class App:
                     raise  # only so the server breaks the connection off
                 response = self._performer.ours(error)
                 exchange.answered(response)
-                await _send(send, response)
+                await self._send(send, response)
             finally:
                 share.end()
         elif scope["type"] == "lifespan":
@@ -151,53 +159,109 @@ class App:
             await self._performer.idle()
 
     async def _answer(
-        self, head: RequestHead, exchange: Exchange, share: Share, receive: Receive, send: Send
+        self, scope: Scope, exchange: Exchange, share: Share, receive: Receive, send: Send
     ) -> HttpResponse | None:
         # Whoever only looks, as a load balancer does, is always answered.
-        if self._load.is_full and head.method == "POST":
-            exchange.heard()
+        if self._load.is_full and scope["method"] == "POST":
+            if exchange.is_told:
+                exchange.heard(_head(scope))
             return await drive(self._role.turn_away(), self._perform)
-        admitted = await drive(self._role.admit(head), self._perform)
-        if isinstance(admitted, HttpResponse):
-            exchange.heard()
-            return admitted
+        alike = self._role.admits_alike and not exchange.is_told
+        key = self._known.key(scope) if alike else ()
+        known, head = self._known.find(key), None
+        if known is None:
+            head = _head(scope)
+            told = await drive(self._role.admit(head), self._perform)
+            if isinstance(told, HttpResponse):
+                exchange.heard(head)
+                return told
+            known = told
+            if alike:
+                self._known.add(key, known)
+        admitted = known
         try:
             body = await self._read(receive, admitted, share)
         except AsapError as error:
             return _last(await drive(self._role.unread(admitted, error), self._perform))
-        exchange.heard(body)
+        if head is not None:
+            exchange.heard(head, body)
         if self._load.is_full:
             return await drive(self._role.turn_away(), self._perform)
         self._load.requests += 1
         try:
             if admitted.streams:
                 return await self._stream(admitted, body, exchange, receive, send)
-            story = self._role.receive(admitted, body)
-            del body  # a large one is not kept beside all that is made of it
-            return await self._work(story, admitted, receive)
+            caller = Caller(receive)
+            try:
+                return await self._work(admitted, body, caller)
+            finally:
+                caller.leave()
         finally:
             self._load.requests -= 1
 
     async def _read(self, receive: Receive, admitted: Admitted, share: Share) -> bytes:
-        wait = Wait()
-        wait.waits = functools.partial(self._waits.add, wait)
+        wait = Wait(self._waits.add)
+        begun = self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
+        if isinstance(begun, Returned):
+            return begun.value  # type: ignore[no-any-return]
         try:
-            read = await self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
+            read = await begun
         finally:
             self._waits.discard(wait)
-        if not isinstance(read, TimedOut):
+        if isinstance(read, Returned):
             return read.value  # type: ignore[no-any-return]
         if wait.interrupted:
             raise Overloaded("the server is shutting down", facts={"retry_after": 1})
         raise BodyTooSlow(f"the body did not come within {self.limits.body_seconds:g} s")
 
-    async def _work(self, story: Steps[HttpResponse], admitted: Admitted, receive: Receive) -> HttpResponse:
+    async def _work(self, admitted: Admitted, body: bytes, caller: Caller) -> HttpResponse:
         """Answers in one piece."""
-        caller = Caller(receive)
+        perform = functools.partial(self._perform, caller=caller)
+        if self._straight is None or admitted.proof is not None:
+            return await drive(self._role.receive(admitted, body), perform)
         try:
-            return await drive(story, functools.partial(self._perform, caller=caller))
-        finally:
-            caller.leave()
+            document = self._role.load(admitted, body)
+            size, held = len(body), weight(body)
+            del body  # nothing is kept of it beside what was read
+            if document.__class__ is list:
+                admitted, held = await drive(self._role.open_batch(document, admitted, held), perform)
+        except AsapError as error:
+            return await drive(self._role.unread(admitted, error), perform)
+        if document.__class__ is not list:
+            item = self._item(document, "$", admitted, size, held, caller)
+            item = await item if item.__class__ is CoroutineType else item
+            return await self._compressed(self._role.answer(item, admitted), admitted)
+
+        def begin(index: int) -> Any:
+            return self._item(document[index], f"$[{index}]", admitted, size, held, caller)
+
+        items = await side_by_side(begin, len(document), self.limits.batch_parallel)
+        return await self._compressed(self._role.answer_batch(items, admitted), admitted)
+
+    async def _compressed(self, response: HttpResponse, admitted: Admitted) -> HttpResponse:
+        """The answer in the coding that its caller takes: what the story does where it is told."""
+        if admitted.coding is None:
+            return response
+        return await drive(self._role.compressed(response, admitted.coding), self._perform)
+
+    def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int, caller: Caller) -> Any:
+        """What becomes of one request, or a coroutine of it where something has to be waited for."""
+        assert self._straight is not None
+        begun = self._straight.begin(frame, admitted, size, held)
+        if begun is None:
+            story = self._role.item(frame, place, admitted, size, held)
+            return drive(story, functools.partial(self._perform, caller=caller))
+        outcome: Any
+        try:
+            outcome = self._performer.invoke(begun[0], caller)
+        except BaseException as error:  # noqa: BLE001  (the story ends with it)
+            outcome = _raising(error)
+        if outcome.__class__ is Returned:
+            item = self._straight.end(begun, frame, outcome.value)
+            if item is not None:
+                return item
+        story = self._role.go_on(begun, frame, place, admitted)
+        return drive(story, performed_first(lambda: outcome, functools.partial(self._perform, caller=caller)))
 
     async def _stream(
         self, admitted: Admitted, body: bytes, exchange: Exchange, receive: Receive, send: Send
@@ -207,7 +271,7 @@ class App:
 
         async def emit(command: Emit) -> None:
             if isinstance(part := command.part, HttpResponse):
-                await send({"type": "http.response.start", "status": part.status, "headers": _headers(part)})
+                await send({"type": "http.response.start", "status": part.status, "headers": lines_of(part.headers)})
                 exchange.answered(part)
             else:
                 exchange.said(part)
@@ -236,6 +300,13 @@ class App:
         if exchange.begun:
             await self._end_stream(send, wait)
         return whole
+
+    async def _send(self, send: Send, response: HttpResponse) -> None:
+        lines = self._known.lines(response.headers)
+        if "content-length" not in response.headers and response.status not in (204, 304):
+            lines.append((b"content-length", b"%d" % len(response.body)))
+        await send({"type": "http.response.start", "status": response.status, "headers": lines})
+        await send({"type": "http.response.body", "body": response.body})
 
     async def _end_stream(self, send: Send, wait: Wait) -> None:
         # A reader that does not read must not hold up who shuts down.
@@ -289,18 +360,10 @@ async def _read(receive: Receive, admitted: Admitted, share: Share) -> bytes:
         message = await receive()
 
 
+async def _raising(error: BaseException) -> None:
+    raise error
+
+
 def _last(response: HttpResponse) -> HttpResponse:
     """An answer to a body that was not read to its end: what still comes of it is not to be taken for a request."""
     return HttpResponse(response.status, {**response.headers, "connection": "close"}, response.body)
-
-
-def _headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-
-
-async def _send(send: Send, response: HttpResponse) -> None:
-    headers = _headers(response)
-    if "content-length" not in response.headers and response.status not in (204, 304):
-        headers.append((b"content-length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})

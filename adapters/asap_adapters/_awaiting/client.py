@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import anyio
+from anyio import to_thread
 
 from asap_proto.errors import AsapError, PeerTimedOut
 from asap_proto.http import HttpResponse, TransportFailure
@@ -20,6 +21,9 @@ from asap_proto.roles import (
     OpenStream,
     Pause,
     ReadStream,
+    RecallManifest,
+    SaveManifest,
+    Shared,
     Steps,
     Together,
     Transmit,
@@ -38,6 +42,7 @@ from .._shared.tasks import (
 from .compressing import Compressor
 from .drive import Perform, drive, drive_together
 from .httpx_transport import HttpxTransport, Transport
+from .sharing import tell_once
 
 __all__ = ["Client"]
 
@@ -204,7 +209,7 @@ class Client(BaseClient):
         return await self._tell(self._role.send_batch(envelopes))
 
     async def manifest(self) -> Manifest:
-        """What the peer publishes; asked again after five minutes.
+        """What the peer publishes; asked again after five minutes, or sooner where the peer says so.
 
         Raises `OtherAgent` or `UnverifiedManifest` for one that is not the peer's, or not signed as it has to be.
         """
@@ -251,6 +256,12 @@ class Client(BaseClient):
                 return await drive_together(command, self._perform)
             case Compress():
                 return await self._compressor.compress(command)
+            case Shared():
+                return await tell_once(self._manifests.flights, command, self._perform)
+            case RecallManifest():
+                return await to_thread.run_sync(self._manifests.recall, command.name)
+            case SaveManifest():
+                return await to_thread.run_sync(self._manifests.save, command.name, command.record)
             case _:
                 raise TypeError(f"a client is never asked to {type(command).__name__}")
 

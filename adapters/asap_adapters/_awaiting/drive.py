@@ -7,11 +7,12 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from asap_proto.errors import AsapError
 from asap_proto.roles import AnyCommand, Steps, Together
 
-__all__ = ["Perform", "drive", "drive_together"]
+__all__ = ["Perform", "drive", "drive_together", "performed_first", "side_by_side"]
 
 R = TypeVar("R")
 
@@ -37,19 +38,53 @@ async def drive(steps: Steps[R], perform: Perform) -> R:
             answer, tell = error, steps.throw
 
 
+def performed_first(first: Callable[[], Any], then: Perform) -> Perform:
+    """Performs the first command of a story so, as it was begun before, and all others as ever."""
+    begun: Callable[[], Any] | None = first
+
+    def perform(command: AnyCommand) -> Any:
+        nonlocal begun
+        if begun is None:
+            return then(command)
+        answer, begun = begun, None
+        return answer()
+
+    return perform
+
+
 async def drive_together(command: Together, perform: Perform) -> tuple[Any, ...]:
     """Several stories side by side, each with its result or its `AsapError`."""
-    results: list[Any] = [None] * len(command.stories)
-    turn = anyio.CapacityLimiter(command.most)
 
-    async def tell(index: int, steps: Steps[Any]) -> None:
-        async with turn:
-            try:
-                results[index] = await drive(steps, perform)
-            except AsapError as error:
-                results[index] = error
+    async def tell(index: int) -> Any:
+        try:
+            return await drive(command.stories[index], perform)
+        except AsapError as error:
+            return error
+
+    return tuple(await side_by_side(tell, len(command.stories), command.most))
+
+
+async def side_by_side(begin: Callable[[int], Any], count: int, most: int) -> list[Any]:
+    """What `begin` gives for each number below `count`, or the coroutine that it gives; at most so many at once.
+
+    Another task is started only where one waits: what is there at once needs none.
+    """
+    results: list[Any] = [None] * count
+    left, tasks = iter(range(count)), 1
+
+    async def work() -> None:
+        nonlocal tasks
+        for index in left:
+            answer = begin(index)
+            if answer.__class__ is CoroutineType:
+                if tasks < most and index + 1 < count:
+                    tasks += 1
+                    group.start_soon(work)
+                answer = await answer
+            elif index % most == most - 1:
+                await anyio.lowlevel.checkpoint()  # others have their turn
+            results[index] = answer
 
     async with anyio.create_task_group() as group:
-        for index, steps in enumerate(command.stories):
-            group.start_soon(tell, index, steps)
-    return tuple(results)
+        await work()
+    return results

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import CoroutineType
@@ -43,9 +44,12 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -138,9 +142,19 @@ class Performer(BasePerformer):
         self._idle: anyio.Event | None = None
         self._submits = hasattr(served.stores.state, "submit")
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
-        # Memory does not fail, and is asked for each request; any other store may.
-        in_memory = isinstance(served.stores.state, MemoryState)
-        self._ask = functools.partial(self._asked, served.stores.state) if in_memory else self._ask_plain
+        # What each exchange asks, found without a look at all the rest.
+        self._quick: dict[type, Callable[[Any], Any]] = {
+            Authenticate: self._authenticate,
+            Observe: lambda command: served.observe(command.event),
+            Spend: self._spend,
+        }
+        if isinstance(state := served.stores.state, MemoryState):
+            # Memory does not fail; any other store may.
+            self._ask: Callable[[StoreCommand], Any] = functools.partial(self._asked, state)
+            self._quick[Accept] = lambda asked: state.accept(asked.record, asked.nonce, asked.events, now=asked.now)
+            self._quick[Write] = lambda asked: self._written(asked, state.write(asked.change))
+        else:
+            self._ask = self._ask_plain
         self._news: dict[str, anyio.Event] = {}
         self._fetching = anyio.Lock()
         self._followers: dict[str, set[Follower]] = {}
@@ -152,9 +166,13 @@ class Performer(BasePerformer):
 
     def begin(self, command: AnyCommand, caller: Caller | None = None) -> Any:
         """The same for `drive`: the answer where nothing has to be waited for, else a coroutine of it."""
+        quick = self._quick.get(command.__class__)
+        return self._begin(command, caller) if quick is None else quick(command)
+
+    def _begin(self, command: AnyCommand, caller: Caller | None) -> Any:
         match command:
             case Invoke():
-                return self._invoke(command, caller)
+                return self.invoke(command, caller)
             case Observe():
                 return self._observe(command)
             case Write():
@@ -179,7 +197,17 @@ class Performer(BasePerformer):
                 return self._metrics()
             case ReadState():
                 return self._state(ready=self._is_open())
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
+            case (
+                Transmit()
+                | OpenStream()
+                | ReadStream()
+                | Deliver()
+                | Emit()
+                | Watch()
+                | Shared()
+                | RecallManifest()
+                | SaveManifest()
+            ):
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
@@ -206,12 +234,13 @@ class Performer(BasePerformer):
         return self._written(command, await self._remember(command))
 
     def _written(self, command: Write, written: bool) -> bool:
-        change = command.change
-        if written and change.events and (news := self._news.pop(change.record.id, None)) is not None:
-            news.set()
+        if self._news and written and command.change.events:
+            news = self._news.pop(command.change.record.id, None)
+            if news is not None:
+                news.set()
         return written
 
-    async def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+    async def perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
 
         So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
@@ -328,10 +357,11 @@ class Performer(BasePerformer):
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    def _look_after(self, caller: Caller, job: Job) -> None:
+    def _look_after(self, run: Run) -> None:
         """From now on what runs is cancelled once its caller has hung up. For that a server has to run the lifespan."""
         if self.group is None:
             return
+        caller, job = run.caller, run.role.record.job
         caller.jobs.append(job)
         if caller.is_gone:
             self.group.start_soon(self._abandon, job)
@@ -379,19 +409,38 @@ class Performer(BasePerformer):
             except Exception:
                 log.exception("how late things are could not be felt; tried again in a moment")
 
-    async def _authenticate(self, command: Authenticate) -> Identity | None:
-        until = anyio.current_time() + self._served.limits.auth_seconds
-        for scheme in self._served.auth:
+    def _authenticate(self, command: Authenticate) -> Identity | Coroutine[Any, Any, Identity | None] | None:
+        """Who calls: at once, unless keys have to be fetched or a validator waits."""
+        schemes = iter(self._served.auth)
+        for scheme in schemes:
             with letting_nobody_in(command, scheme):
                 if self._keys_wanted(scheme, command) is not None:
-                    with anyio.fail_after(until - anyio.current_time()):
-                        await self._fetch_keys(scheme, command)
+                    return self._authenticated(command, scheme, schemes, None)
                 answer = scheme.verify(command.head, command.now)
+                if inspect.isawaitable(answer):
+                    return self._authenticated(command, scheme, schemes, answer)
+                if (known := identity_of(answer)) is not None:
+                    return known
+        return None
+
+    async def _authenticated(
+        self, command: Authenticate, scheme: Authenticator, left: Iterator[Authenticator], answer: Any
+    ) -> Identity | None:
+        """The same from a scheme on that has to be waited for: for its keys, or for its `answer`."""
+        until = anyio.current_time() + self._served.limits.auth_seconds
+        for each in itertools.chain((scheme,), left):
+            with letting_nobody_in(command, each):
+                if answer is None:
+                    if self._keys_wanted(each, command) is not None:
+                        with anyio.fail_after(until - anyio.current_time()):
+                            await self._fetch_keys(each, command)
+                    answer = each.verify(command.head, command.now)
                 if inspect.isawaitable(answer):
                     with anyio.fail_after(until - anyio.current_time()):
                         answer = await answer
                 if (known := identity_of(answer)) is not None:
                     return known
+            answer = None
         return None
 
     async def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
@@ -413,47 +462,64 @@ class Performer(BasePerformer):
                     await transport.aclose()
             self._learn(scheme, url, answer, command)
 
-    async def _invoke(self, command: Invoke, caller: Caller | None) -> Outcome:
+    def invoke(self, command: Invoke, caller: Caller | None) -> Outcome | Coroutine[Any, Any, Outcome]:
+        """Runs a handler: what comes of it is there at once, unless it waits."""
         started = self._clock.elapsed()
-        return self._ended(command, await self._outcome(command, caller), started)
-
-    async def _outcome(self, command: Invoke, caller: Caller | None) -> Outcome:
-        run = Run(command.task)
-        if caller is not None:
-            run.waits = functools.partial(self._look_after, caller, command.job)
-        task_id = command.job.task_id
-        self._active += 1
-        self._runs[task_id] = run
+        run = Run(command.task, caller, None if caller is None else self._look_after)
         try:
             handler = self._served.handler(command.name, command.job)
-            perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
+            task = Task(command.job, self._agent, run, self, started + command.timeout)
             if handler.colour == "async":
                 running = handler.function(*handler.arguments(task))
             elif self._free_threads.acquire(blocking=False):
                 running = self._in_thread(handler, ThreadTask(task))
             else:
-                return Saturated()
-            outcome = await self._within(command.timeout, running, run)
-            if not isinstance(outcome, TimedOut):
-                return Returned(handler.signature.write(outcome.value))
-            if not run.interrupted:
-                return outcome
-            raise TaskCancelled(None)
-        except InputNeeded as asked:
-            return Suspended(asked.question)
-        except TaskCancelled:
+                return self._ended(command, Saturated(), started)
+            begun = self._within(command.timeout, running, run)
+            if isinstance(begun, Returned):
+                return self._ended(command, handler.returned(begun), started)
+        except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
+            return self._ended(command, self._failed(command, error), started)
+        # Before it waits nobody else could ask for it.
+        self._active += 1
+        self._runs[command.job.task_id] = run
+        return self._outcome(command, handler, run, begun, started)
+
+    async def _outcome(
+        self, command: Invoke, handler: Handler, run: Run, begun: Awaitable[Returned | TimedOut], started: float
+    ) -> Outcome:
+        outcome: Outcome
+        try:
+            outcome = await begun
+            if isinstance(outcome, Returned):
+                outcome = handler.returned(outcome)
+            elif run.interrupted:
+                raise TaskCancelled(None)
+        except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
+            outcome = self._failed(command, error)
+        finally:
+            self._leave(run)
+        return self._ended(command, outcome, started)
+
+    def _failed(self, command: Invoke, error: BaseException) -> Outcome:
+        """What it comes to that a handler raised this; raises it again where it is not the handler's."""
+        if isinstance(error, InputNeeded):
+            return Suspended(error.question)
+        if isinstance(error, TaskCancelled):
             if self._is_over:
                 raise Overloaded("the server is shutting down", facts={"retry_after": 1}) from None
             return Cancelled()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
+        if isinstance(error, Exception | SystemExit):  # a handler may raise anything
             return log_raised(command, error)
-        finally:
-            self._active -= 1
-            if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
-                del self._runs[task_id]
-            if self._followers:
-                self._let_writers_look(task_id)
+        raise error
+
+    def _leave(self, run: Run) -> None:
+        self._active -= 1
+        task_id = run.role.record.job.task_id
+        if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
+            del self._runs[task_id]
+        if self._followers:
+            self._let_writers_look(task_id)
 
     async def _in_thread(self, handler: Handler, task: ThreadTask) -> Any:
         """Runs a plain function. When cut off it goes on, so it holds its thread's place until it ends."""

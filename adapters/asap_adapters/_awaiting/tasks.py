@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.from_thread
 
 from asap_proto.errors import AsapError
 from asap_proto.model import Artifact, ArtifactNotify, Part, Payload, StateSnapshot, TaskResponse
-from asap_proto.roles import AnyCommand, Steps, TaskRole
+from asap_proto.roles import Steps
 from asap_proto.stores import Job
 
 from .._shared.logs import log_untold
+from .._shared.performing import Run
 from .._shared.tasks import BaseTask
 from .drive import drive
 
 if TYPE_CHECKING:
     from .agent import Agent
+    from .server import Performer
 
 __all__ = ["Task", "ThreadTask"]
 
@@ -32,13 +33,14 @@ class Task(BaseTask):
         self,
         job: Job,
         agent: Agent,
-        role: TaskRole,
-        perform: Callable[[AnyCommand], Awaitable[Any]],
-        deadline: datetime,
+        run: Run,
+        performer: Performer,
+        until: float,
     ) -> None:
-        super().__init__(job, role, deadline)
+        super().__init__(job, run.role, agent.settings.sources.clock, until)
         self._agent = agent
-        self._perform = perform
+        self._run = run
+        self._performer = performer
 
     async def progress(self, percent: float, message: str | None = None) -> None:
         """Tells how far the task has come, from 0 to 100.
@@ -95,14 +97,14 @@ class Task(BaseTask):
                 log_untold(self.job, error)
 
     async def _tell(self, steps: Steps[R]) -> R:
-        return await drive(steps, self._perform)
+        return await drive(steps, partial(self._performer.perform_for, self._run))
 
 
 class ThreadTask(BaseTask):
     """What a plain function is given: it runs in a thread, and its calls wait."""
 
     def __init__(self, task: Task) -> None:
-        super().__init__(task.job, task._role, task.deadline)
+        super().__init__(task.job, task._role, task._clock, task._until)
         self._task = task
 
     def progress(self, percent: float, message: str | None = None) -> None:

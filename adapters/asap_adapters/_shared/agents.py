@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import attrs
@@ -35,6 +34,7 @@ from .clients import ClientOptions
 from .deflate import CODINGS
 from .inflate import ENCODINGS
 from .logs import log_distrusted, log_failed
+from .manifests import ManifestCache
 from .metrics import Metrics
 from .schemes import SCHEMES, Authenticator, Credentials, ManifestKey
 from .skills import Handler, Registered, Skills
@@ -87,6 +87,7 @@ class Settings:
     allow_http: bool = False
     targets: Targets | None = None
     pins: Mapping[str, Callable[[Published], None]] = field(factory=dict)
+    manifests: ManifestCache = field(factory=ManifestCache, repr=False, eq=False)
     manifest_key: ManifestKey | None = None
     compress: bool | None = None
     store: Any = None
@@ -147,6 +148,8 @@ class AgentOptions(TypedDict, total=False):
     targets: str | Iterable[str] | Targets | None
     #: What the manifests of `peers` have to be signed with, by URN: such as a `PinnedKey`.
     pins: Mapping[str, Callable[[Published], None]]
+    #: Where it keeps the manifests of `peers`: with one that has a store they survive a restart.
+    manifests: ManifestCache
     #: What the agent signs its manifest with, such as a `SigningKey` of `asap_adapters.auth.manifests`.
     manifest_key: ManifestKey
     #: Compress large answers for whoever takes that, and large requests to `peers` that do. Without it, what stays on
@@ -282,6 +285,7 @@ class BaseAgent:
             "token": own.tokens.get(urn),
             "auth": own.credentials.get(urn),
             "pinned": own.pins.get(urn),
+            "manifests": own.manifests,
             "targets": own.targets,
             "limits": own.limits,
             "allow_http": own.allow_http,
@@ -377,16 +381,13 @@ class Served:
             skills.handlers(),
             KeeperRole(role, own.sources, own.limits),
             stores,
-            Metrics(),
+            Metrics(own.manifests if own.peers else None),
             own.limits,
             own.authenticators,
             own.targets,
             own.sources.clock,
             own.sources.clock.elapsed(),
         )
-
-    def now(self) -> datetime:
-        return self.clock.now()
 
     def observe(self, event: Handled | Failed) -> None:
         """Counts it, or writes it down."""

@@ -20,6 +20,7 @@ from asap_proto.wire.manifests import Published
 
 from .bearer import BearerToken
 from .deflate import CODINGS
+from .manifests import ManifestCache
 from .schemes import Credentials
 from .sources import SYSTEM
 from .urls import check_base_url, is_here, targets_for, without_user
@@ -38,6 +39,8 @@ class ClientOptions(TypedDict, total=False):
     #: What the peer's manifest has to be signed with, such as a `PinnedKey` of `asap_adapters.auth.manifests`; with it
     #: nothing is sent before the manifest was verified, once.
     pinned: Callable[[Published], None] | None
+    #: Where it keeps what peers publish, shared with other clients; without one it keeps its own peer's manifest alone.
+    manifests: ManifestCache
     #: Where the URL may lead: ``public`` for addresses that are for everybody, networks such as ``10.0.0.0/8``, or
     #: ``any``. Without it a URL that names this machine stays on it, and every other is to lead to what is public.
     targets: str | Iterable[str] | Targets | None
@@ -93,12 +96,20 @@ class BaseClient:
                 raise Misuse("a client has a token, or other credentials: give one of them")
             auth = BearerToken(token)
         compress = options.get("compress")
+        self._manifests = options.get("manifests") or ManifestCache(most=1)
+        bare_url = without_user(self._base_url)
+        name = f"{self._base_url} {self._targets}"
+        # A transport that is handed in may lead anywhere, and show anything: what comes by it is for this client alone.
+        survives = self._manifests.survives and transport is None and bare_url == self._base_url
         self._role = ClientRole(
             me,
             options.get("sources", SYSTEM),
-            credentials=None if auth is None else partial(_shown, auth, without_user(self._base_url)),
+            credentials=None if auth is None else partial(_shown, auth, bare_url),
             agent=self._peer,
             check_manifest=options.get("pinned"),
+            manifests=self._manifests,
+            place=name if transport is None else object(),
+            saved_as=name if survives else None,
             limits=self._limits,
             retry=options.get("retry", RetryRule()),
             breaker=options.get("breaker"),

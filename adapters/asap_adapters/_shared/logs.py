@@ -213,25 +213,25 @@ _numbers = itertools.count(1)
 class Exchange:
     """One request and its answer, written down if that is asked for."""
 
-    __slots__ = ("_number", "begun", "head")
+    __slots__ = ("_number", "begun", "is_told")
 
-    def __init__(self, head: RequestHead) -> None:
-        self._number = next(_numbers) if 0 < exchanges.level <= logging.DEBUG else 0
-        self.head = head
+    def __init__(self) -> None:
+        #: Whether it is written down.
+        self.is_told = 0 < exchanges.level <= logging.DEBUG
+        self._number = next(_numbers) if self.is_told else 0
         #: Whether some of the answer is on its way.
         self.begun = False
 
-    def heard(self, body: bytes = b"") -> None:
+    def heard(self, head: RequestHead, body: bytes = b"") -> None:
         """What was asked, its body as it was inflated."""
-        if self._number:
-            head = self.head
+        if self.is_told:
             words = f"{head.method} {head.path} from {head.peer or 'nobody known'}"
             self._write("request", _shown(words), _headers(head.headers), _body(body))
 
     def answered(self, response: HttpResponse) -> None:
         """What was answered, or the head of what is answered in parts."""
         self.begun = True
-        if self._number:
+        if self.is_told:
             body = response.body
             if (coding := response.headers.get("content-encoding")) is not None:
                 # Else whoever inflates what is logged would have what is hidden. It is ours, and so of any size.
@@ -240,7 +240,7 @@ class Exchange:
 
     def said(self, part: bytes) -> None:
         """A part of an answer."""
-        if self._number:
+        if self.is_told:
             self._write("part", _body(part))
 
     def _write(self, what: str, *words: str) -> None:

@@ -15,6 +15,9 @@ from prometheus_client.registry import Collector
 
 from asap_proto.http import HttpResponse
 from asap_proto.roles import Handled
+from asap_proto.stores import ManifestCounts
+
+from .manifests import ManifestCache
 
 __all__ = ["Metrics"]
 
@@ -67,10 +70,6 @@ class _Timed:
         self.buckets = [0] * len(_BOUNDS)
         self.seconds = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
-        self.seconds += seconds
-
     def count(self) -> int:
         return sum(self.buckets)
 
@@ -82,7 +81,8 @@ class Metrics(Collector):
     for. The library's own counters would lock each of theirs for every request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, manifests: ManifestCache | None = None) -> None:
+        self._manifests = manifests
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         self._started = time.monotonic()
@@ -93,19 +93,19 @@ class Metrics(Collector):
 
     def count(self, event: Handled) -> None:
         """One request was dealt with."""
+        key, seconds = (event.payload_type, event.code), event.seconds
         with self._lock:
-            timed = self._requests.get((event.payload_type, event.code))
-            if timed is None:
-                timed = self._requests[event.payload_type, event.code] = _Timed()
-            timed.add(event.seconds)
+            timed = self._requests.get(key) or self._requests.setdefault(key, _Timed())
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed.seconds += seconds
 
     def count_handler(self, payload_type: str, seconds: float, *, good: bool) -> None:
         """One handler ran to its end, or to ours."""
+        key = (payload_type, good)
         with self._lock:
-            timed = self._runs.get((payload_type, good))
-            if timed is None:
-                timed = self._runs[payload_type, good] = _Timed()
-            timed.add(seconds)
+            timed = self._runs.get(key) or self._runs.setdefault(key, _Timed())
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed.seconds += seconds
 
     def count_saturated(self) -> None:
         """One handler was not run: every thread was taken."""
@@ -121,6 +121,8 @@ class Metrics(Collector):
         """The families, as of now."""
         with self._lock:
             families = [*self._of_requests(), *self._of_runs()]
+        if self._manifests is not None:
+            families += _of_manifests(self._manifests.counts())
         uptime = time.monotonic() - self._started
         return [*families, GaugeMetricFamily("asap_process_uptime_seconds", "Time since the agent was made", uptime)]
 
@@ -163,6 +165,23 @@ class Metrics(Collector):
         timed_by = _by_status((kind, good, timed) for (kind, good), timed in self._runs.items())
         yield _durations("asap_handler_duration_seconds", "Time in the handler", timed_by)
         yield CounterMetricFamily("asap_thread_pool_exhausted", "Requests that found no thread free", self._saturated)
+
+
+def _of_manifests(counts: ManifestCounts) -> Iterator[Metric]:
+    lookups = CounterMetricFamily("asap_manifest_cache_lookups", "Manifests of peers looked up", labels=("result",))
+    for result, number in (("hit", counts.hits), ("stale", counts.stale), ("miss", counts.misses)):
+        lookups.add_metric((result,), number)
+    yield lookups
+    for name, words, number in (
+        ("asap_manifest_cache_fetches", "Times that a peer was asked for its manifest", counts.fetches),
+        ("asap_manifest_cache_revalidated", "Of these, how often nothing had changed", counts.revalidated),
+        ("asap_manifest_cache_restored", "Manifests that survived a restart", counts.restored),
+        ("asap_manifest_cache_evicted", "Manifests that went for want of room", counts.evicted),
+        ("asap_manifest_cache_dropped", "Manifests that were no longer to be believed", counts.dropped),
+    ):
+        yield CounterMetricFamily(name, words, number)
+    yield GaugeMetricFamily("asap_manifest_cache_entries", "Manifests held", counts.entries)
+    yield GaugeMetricFamily("asap_manifest_cache_bytes", "What they take, about", counts.bytes)
 
 
 def _status(good: bool) -> str:

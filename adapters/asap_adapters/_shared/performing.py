@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -52,10 +51,10 @@ class Wait:
 
     __slots__ = ("cut", "interrupted", "waits")
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Callable[[Any], None] | None = None) -> None:
         self.cut: Callable[[], None] | None = None
-        #: Called when it first waits, for whoever wants to know.
-        self.waits: Callable[[], None] | None = None
+        #: Called with it when it first waits, for whoever wants to know.
+        self.waits = waits
         self.interrupted = False
 
     def interrupt(self) -> None:
@@ -69,11 +68,15 @@ class Wait:
 class Run(Wait):
     """A handler that runs, of a task that may be cancelled; one that does not wait is told by its next call."""
 
-    __slots__ = ("role",)
+    __slots__ = ("caller", "role")
 
-    def __init__(self, role: TaskRole) -> None:
-        super().__init__()
+    def __init__(self, role: TaskRole, caller: Any = None, waits: Callable[[Any], None] | None = None) -> None:
         self.role = role
+        #: Whoever waits for it.
+        self.caller = caller
+        self.cut = None
+        self.waits = waits
+        self.interrupted = False
 
     def interrupt(self) -> None:
         self.role.interrupted = True
@@ -87,7 +90,6 @@ class BasePerformer:
         self._served = served
         self._stores = served.stores
         self._clock = served.clock
-        self._now = served.now
         self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
         self._active = 0
         self._runs: dict[str, Run] = {}
@@ -148,9 +150,6 @@ class BasePerformer:
         if run is not None:
             run.interrupt()
         return run is not None
-
-    def _deadline(self, command: Invoke) -> datetime:
-        return self._now() + timedelta(seconds=command.timeout)
 
     def _observe(self, command: Observe) -> None:
         self._served.observe(command.event)

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from asap_proto.errors import Misuse
 from asap_proto.model import PAYLOADS, Payload, Skill, TaskRequest, payload_name
+from asap_proto.roles import Returned
 from asap_proto.rules.quota import Quota, parse_quota
 
 from .signature import Signature, read_signature
@@ -34,6 +35,10 @@ class Handler:
     def arguments(self, task: Any) -> tuple[Any, ...]:
         """What to call it with; raises `InvalidInput`."""
         return (task,) if self.signature.input_class is None else (task, self.signature.read(task.input))
+
+    def returned(self, outcome: Returned) -> Returned:
+        """What it has returned, as the core takes it."""
+        return outcome if outcome.value.__class__ is dict else Returned(self.signature.write(outcome.value))
 
 
 @frozen

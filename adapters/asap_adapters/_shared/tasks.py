@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from asap_proto.roles import (
     TaskRole,
 )
 from asap_proto.rules.lifecycle import is_final
+from asap_proto.sources import Clock
 from asap_proto.stores import Job
 from asap_proto.wire.nouns import decode, encode
 from asap_proto.wire.replies import read_error
@@ -55,11 +57,17 @@ V = TypeVar("V", bound=Value)
 class BaseTask:
     """One request, as its handler sees it."""
 
-    def __init__(self, job: Job, role: TaskRole, deadline: datetime) -> None:
+    def __init__(self, job: Job, role: TaskRole, clock: Clock, until: float) -> None:
         self.job = job
-        #: When the handler will be cut off, where it can be: as `config.timeout` asks, within the agent's limits.
-        self.deadline = deadline
         self._role = role
+        self._clock = clock
+        # By `Clock.elapsed`: few handlers ask what that is on the wall.
+        self._until = until
+
+    @cached_property
+    def deadline(self) -> datetime:
+        """When the handler will be cut off, where it can be: as `config.timeout` asks, within the agent's limits."""
+        return self._clock.now() + timedelta(seconds=self._until - self._clock.elapsed())
 
     @property
     def id(self) -> str:

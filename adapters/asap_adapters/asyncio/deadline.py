@@ -36,36 +36,48 @@ async def outcome_of(future: Future[R]) -> R:
     return waited.result()
 
 
-async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
-    """Awaits for at most so many seconds, or until the run is cut off.
+def within(
+    seconds: float, running: Coroutine[Any, Any, Any], run: Wait
+) -> Returned | Coroutine[Any, Any, Returned | TimedOut]:
+    """What a coroutine gives: at once where it never waits, else to be awaited.
 
-    The timer starts at the first wait, for until then nothing could be cut off: most handlers that only
-    compute never wait, and are spared the 5 of 6 microseconds that a timer costs.
+    That is for at most so many seconds, or until the run is cut off. Until the first wait nothing could be cut off:
+    most handlers that only compute never wait, and are spared the 5 of 6 microseconds that a timer costs.
     """
     try:
-        try:
-            first = running.send(None)
-        except StopIteration as finish:
-            return Returned(finish.value)
-        limit = asyncio.timeout(seconds)
-        run.cut = partial(limit.reschedule, 0.0)
-        if run.waits is not None:
-            run.waits()
-        try:
-            async with limit:
-                if run.interrupted:
-                    limit.reschedule(0.0)
-                return Returned(await _Begun(running, first))
-        except TimeoutError:
-            # A handler may raise the same of its own.
-            if limit.expired():
-                return TimedOut()
-            raise
+        first = running.send(None)
+    except StopIteration as finish:
+        return Returned(finish.value)
     except asyncio.CancelledError as cut:
-        # So may it await what somebody else cancelled: then it has failed, but nobody cancelled us.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
+        _refuse_other(cut)
+        raise
+    return _waiting(seconds, _Begun(running, first), run)
+
+
+async def _waiting(seconds: float, begun: _Begun, run: Wait) -> Returned | TimedOut:
+    limit = asyncio.timeout(seconds)
+    run.cut = partial(limit.reschedule, 0.0)
+    if run.waits is not None:
+        run.waits(run)
+    try:
+        async with limit:
+            if run.interrupted:
+                limit.reschedule(0.0)
+            return Returned(await begun)
+    except TimeoutError:
+        # A handler may raise the same of its own.
+        if limit.expired():
+            return TimedOut()
+        raise
+    except asyncio.CancelledError as cut:
+        _refuse_other(cut)
+        raise
+
+
+def _refuse_other(cut: asyncio.CancelledError) -> None:
+    """A handler may await what somebody else cancelled: then it has failed, but nobody cancelled us."""
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
         raise RuntimeError("the handler awaited what was cancelled") from cut
 
 

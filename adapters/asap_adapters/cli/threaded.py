@@ -16,10 +16,11 @@ from anyio.abc import TaskGroup
 
 from asap_proto.errors import Overloaded
 from asap_proto.http import HttpResponse
-from asap_proto.roles import Admitted, AnyCommand, Authenticate, Observe, ReadMetrics, ReadState, Spend, Steps
+from asap_proto.roles import Admitted, AnyCommand, Authenticate, Observe, ReadMetrics, ReadState, Spend
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 
 from .._awaiting import app as awaiting
+from .._awaiting.server import Caller
 from .._shared.logs import Exchange
 from .._shared.performing import Wait
 from .._shared.streams import is_stream
@@ -151,7 +152,9 @@ class ThreadedApp(awaiting.App):
             scope.cancel()
         self._wait_no_more()
 
-    async def _work(self, story: Steps[HttpResponse], admitted: Admitted, receive: Receive) -> HttpResponse:
+    async def _work(self, admitted: Admitted, body: bytes, caller: Caller) -> HttpResponse:
+        story = self._role.receive(admitted, body)
+        del body
         with anyio.CancelScope() as scope:
             self._waiting.add(scope)
             try:

@@ -4,6 +4,7 @@ from asap_proto.roles import TaskCancelled
 
 from .._shared.agents import AgentOptions
 from .._shared.clients import ClientOptions
+from .._shared.manifests import ManifestCache
 from .._shared.sources import SYSTEM
 from .._shared.tasks import TaskState
 from .agent import Agent, App, Task
@@ -18,6 +19,7 @@ __all__ = [
     "Client",
     "ClientOptions",
     "HttpxTransport",
+    "ManifestCache",
     "Task",
     "TaskCancelled",
     "TaskState",

@@ -97,7 +97,7 @@ class App:
     ) -> Iterable[bytes]:
         if self._keeper is None:
             self.start()
-        exchange = Exchange(_head(environ))
+        exchange = Exchange()
         parts = self._answer(environ, exchange)
         try:
             response = next(parts)
@@ -114,9 +114,10 @@ class App:
         return [response.body] if is_whole else parts  # type: ignore[return-value]
 
     def _answer(self, environ: dict[str, Any], exchange: Exchange) -> Iterator[HttpResponse | bytes]:
-        admitted = drive(self._role.admit(exchange.head), self._perform)
+        head = _head(environ)
+        admitted = drive(self._role.admit(head), self._perform)
         if isinstance(admitted, HttpResponse):
-            exchange.heard()
+            exchange.heard(head)
             yield admitted
             return
         try:
@@ -124,7 +125,7 @@ class App:
         except AsapError as error:
             yield drive(self._role.unread(admitted, error), self._perform)
             return
-        exchange.heard(body)
+        exchange.heard(head, body)
         if admitted.streams:
             yield from self.stream(admitted, body, exchange)
         else:

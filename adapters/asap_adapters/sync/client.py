@@ -20,6 +20,9 @@ from asap_proto.roles import (
     OpenStream,
     Pause,
     ReadStream,
+    RecallManifest,
+    SaveManifest,
+    Shared,
     Steps,
     Together,
     Transmit,
@@ -38,6 +41,7 @@ from .._shared.tasks import (
 )
 from .drive import Perform, drive, drive_together
 from .httpx_transport import HttpxTransport, Pieces, Transport
+from .sharing import tell_once
 
 __all__ = ["Client", "HttpxTransport", "Transport"]
 
@@ -202,7 +206,7 @@ class Client(BaseClient):
         return self._tell(self._role.send_batch(envelopes))
 
     def manifest(self) -> Manifest:
-        """What the peer publishes; asked again after five minutes.
+        """What the peer publishes; asked again after five minutes, or sooner where the peer says so.
 
         Raises `OtherAgent` or `UnverifiedManifest` for one that is not the peer's, or not signed as it has to be.
         """
@@ -268,6 +272,12 @@ class Client(BaseClient):
                 return drive_together(command, self._perform, self._turn)
             case Compress():
                 return deflate(command.body, command.coding)
+            case Shared():
+                return tell_once(self._manifests, command, self._perform, self._turn)
+            case RecallManifest():
+                return self._manifests.recall(command.name)
+            case SaveManifest():
+                return self._manifests.save(command.name, command.record)
             case _:
                 raise TypeError(f"a client is never asked to {type(command).__name__}")
 

@@ -37,10 +37,13 @@ from asap_proto.roles import (
     ReadState,
     ReadStream,
     ReadTask,
+    RecallManifest,
     Renew,
     Returned,
     Saturated,
+    SaveManifest,
     ServerState,
+    Shared,
     Spend,
     Steps,
     StoreCommand,
@@ -124,7 +127,17 @@ class Performer(BasePerformer):
                 return self._metrics()
             case ReadState():
                 return self._read_state()
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
+            case (
+                Transmit()
+                | OpenStream()
+                | ReadStream()
+                | Deliver()
+                | Emit()
+                | Watch()
+                | Shared()
+                | RecallManifest()
+                | SaveManifest()
+            ):
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
@@ -338,9 +351,8 @@ class Performer(BasePerformer):
         try:
             handler = self._served.handler(command.name, command.job)
             perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, self._deadline(command))
-            value = handler.function(*handler.arguments(task))
-            return Returned(handler.signature.write(value))
+            task = Task(command.job, self._agent, command.task, perform, self._clock.elapsed() + command.timeout)
+            return handler.returned(Returned(handler.function(*handler.arguments(task))))
         except InputNeeded as asked:
             return Suspended(asked.question)
         except TaskCancelled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asap_proto.errors import AsapError
@@ -32,9 +31,9 @@ class Task(BaseTask):
         agent: Agent,
         role: TaskRole,
         perform: Callable[[AnyCommand], Any],
-        deadline: datetime,
+        until: float,
     ) -> None:
-        super().__init__(job, role, deadline)
+        super().__init__(job, role, agent.settings.sources.clock, until)
         self._agent = agent
         self._perform = perform
 

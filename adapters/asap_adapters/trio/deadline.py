@@ -37,6 +37,6 @@ async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -
     with trio.move_on_after(seconds) as scope:
         run.cut = scope.cancel
         if run.waits is not None:
-            run.waits()
+            run.waits(run)
         return Returned(await running)
     return TimedOut()

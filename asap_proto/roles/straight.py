@@ -1,0 +1,95 @@
+"""The way of a request that is as nearly all are, past the stories: where nothing has to be waited for but its handler.
+
+Each step is the very one of the story; what is left out is to ask for it. Whatever is unusual is left to the story:
+until a request is accepted nothing is remembered of it, so that it can be told from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..errors import AsapError
+from ..model import TaskStatus
+from ..plain import plain
+from ..rules.slot import Fresh
+from ..sources import Sources
+from ..stores import StateStore
+from ..wire import jsonrpc
+from ..wire.nouns import decode_envelope
+from .admission import Admitted
+from .commands import Handled, Invoke
+from .judging import Judge, prefers_async
+from .working import Work
+
+__all__ = ["Begun", "Item", "Straight"]
+
+_WORKING = TaskStatus.WORKING
+
+
+@plain
+class Item:
+    """What became of one request: the member to answer with, and where it failed, the error."""
+
+    id: jsonrpc.RpcId
+    member: bytes
+    error: AsapError | None
+    silent: bool
+
+    def whole(self) -> bytes:
+        return jsonrpc.answer(self.member, self.id)
+
+
+#: A request that was accepted: what runs its handler, when it came, and who pays for it.
+Begun = tuple[Invoke, float, str]
+
+
+class Straight:
+    """The common exchange with a store that answers at once; `observe` counts what was dealt with.
+
+    For a front whose handlers begin where this is called: until one waits, nobody could ask whether its task is in
+    hand, so it is not said. Whatever waits is the story's, which `ServerRole.go_on` tells.
+    """
+
+    def __init__(
+        self,
+        judge: Judge,
+        work: Work,
+        sources: Sources,
+        state: StateStore,
+        observe: Callable[[Handled], None],
+        *,
+        metered: Collection[str],
+    ) -> None:
+        self._judge = judge
+        self._work = work
+        self._elapsed = sources.clock.elapsed
+        self._state = state
+        self._observe = observe
+        self._metered = metered
+
+    def begin(self, frame: Any, admitted: Admitted, size: int, held: int) -> Begun | None:
+        """Accepts a request, if it is one of a handler's; nothing where a story has to be told of it."""
+        started = self._elapsed()
+        try:
+            value, key = jsonrpc.check_call(frame)
+            envelope = decode_envelope(value, size=size)
+            judged = self._judge.judge(envelope, key, admitted, held)
+        except AsapError:
+            return None
+        if judged.name is None or judged.name in self._metered or (envelope.extensions and prefers_async(envelope)):
+            return None
+        job = judged.job
+        record, events = self._work.accepted(job, _WORKING)
+        if self._state.accept(record, judged.nonce, events, now=job.created).__class__ is not Fresh:
+            return None
+        return self._work.invoke(self._work.task(record)), started, judged.payer
+
+    def end(self, begun: Begun, frame: Any, value: Any) -> Item | None:
+        """What a handler that returned is answered with; nothing where the story has to go on from there."""
+        invoke, started, _ = begun
+        ended = invoke.task.finish(value)
+        if ended is None or not self._state.write(ended[0]):
+            return None
+        self._observe(Handled(invoke.job.envelope.payload_type, None, self._elapsed() - started))
+        return Item(frame.get("id"), ended[1], None, "id" not in frame)

@@ -1,0 +1,161 @@
+"""The way past the stories: what takes it, what is left to them, and that both come to the same."""
+
+import json
+
+import pytest
+
+from asap_proto.limits import Limits
+from asap_proto.model import TaskStatus
+from asap_proto.roles import Handled, InputNeeded, Saturated
+from asap_proto.rules.shedding import SAMPLE_SECONDS
+from asap_proto.stores import Change
+from asap_testkit import link, request_frame
+from asap_testkit.receiving import admitted, answer_of, payload_of, record_at
+from asap_testkit.straight import post_straight
+
+NONCE = {"nonce": "n"}
+
+
+def begin(wire, frame, **changes):
+    straight = wire.server.straight(wire.state, wire.events.append)
+    return straight, straight.begin(frame, admitted(**changes), 500, 1000)
+
+
+def test_a_request_of_a_handler_is_accepted_at_once():
+    """It is in the store before its handler runs, and what is given back runs that."""
+    wire = link()
+    _, begun = begin(wire, request_frame(extensions=NONCE, key="k"))
+    invoke, started, payer = begun
+    assert (invoke.name, invoke.timeout, started, payer) == ("echo", 600.0, wire.clock.elapsed(), "192.0.2.1")
+    assert record_at(wire, invoke.job.task_id).status is TaskStatus.WORKING
+
+
+def test_what_its_handler_returned_is_written_counted_and_answered():
+    """One write, one count, and the answer of the story."""
+    wire = link()
+    response = post_straight(wire, request_frame())
+    payload = payload_of(response)
+    assert (payload["status"], payload["result"]) == ("completed", {"echoed": {"message": "hi"}})
+    assert record_at(wire, payload["task_id"]).status is TaskStatus.COMPLETED
+    assert wire.events == [Handled("task.request", None, 0.0)]
+    assert wire.server.live == {}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        [],
+        {"id": 1},
+        request_frame(skill_id="unknown"),
+        request_frame(payload_type="state.query", payload={"task_id": "task_x"}),
+        request_frame(extensions={"prefer": "respond-async"}),
+        request_frame(extensions={"task_depth": 11}),
+    ],
+    ids=["no object", "no call", "no skill", "built in", "asks not to wait", "too deep"],
+)
+def test_what_is_unusual_is_left_to_the_story(frame):
+    """Nothing is remembered of it, so that the story can be told from its beginning."""
+    wire = link()
+    assert begin(wire, frame)[1] is None
+    assert wire.state.tasks() == ()
+
+
+def test_a_skill_with_a_quota_of_its_own_is_left_to_the_story():
+    """Who runs it is charged, which has to be asked for."""
+    wire = link(skill_quotas={"echo": "1/second"})
+    assert begin(wire, request_frame())[1] is None
+    assert answer_of(post_straight(wire, request_frame()))["result"]
+    assert answer_of(post_straight(wire, request_frame(id="letter-2")))["error"]["code"] == 429
+
+
+def test_what_was_asked_before_is_left_to_the_story():
+    """It finds the reply that is kept, and tells of a nonce that was used."""
+    wire = link()
+    frame = request_frame(key="k")
+    first = answer_of(post_straight(wire, frame))
+    assert begin(wire, frame)[1] is None
+    assert answer_of(post_straight(wire, frame)) == first
+    assert answer_of(post_straight(wire, request_frame(extensions=NONCE)))["result"]
+    repeated = answer_of(post_straight(wire, request_frame(extensions=NONCE)))["error"]["data"]
+    assert repeated["code"] == "asap:protocol/invalid_nonce"
+
+
+def test_a_full_store_is_left_to_the_story():
+    """It says that too many tasks are running."""
+    wire = link(limits=Limits(tasks=1))
+    assert begin(wire, request_frame())[1] is not None
+    assert begin(wire, request_frame())[1] is None
+    assert post_straight(wire, request_frame()).status == 503
+
+
+@pytest.mark.parametrize("value", [None, {"no": {1, 2}}], ids=["no object", "no JSON"])
+def test_what_can_not_be_sent_as_it_is_is_left_to_the_story(value):
+    """It looks what can be made of it."""
+    wire = link()
+    straight, begun = begin(wire, request_frame())
+    assert straight.end(begun, request_frame(), value) is None
+    assert record_at(wire, begun[0].job.task_id).status is TaskStatus.WORKING
+
+
+def test_a_task_that_was_changed_meanwhile_is_left_to_the_story():
+    """Somebody wrote first: it judges anew."""
+    wire = link()
+    straight, begun = begin(wire, request_frame())
+    task = begun[0].task
+    progress = wire.run(task.progress(50))
+    assert progress.progress == {"percent": 50}
+    behind = wire.state.read(task.record.id, now=wire.clock.now().timestamp())
+    assert wire.state.write(Change(type(behind)(behind.job, behind.status, behind.owner, behind.lease, 0.0, 3)))
+    assert straight.end(begun, request_frame(), {}) is None
+
+
+def test_a_story_goes_on_from_a_handler_that_did_not_return():
+    """What it raised is told as ever, from the place in the request where that stood."""
+
+    def fail(job):
+        raise ValueError("secret")
+
+    wire = link(skills={"echo": fail})
+    error = answer_of(post_straight(wire, request_frame()))["error"]
+    assert error["data"]["code"] == "asap:execution/handler_failed"
+    assert b"secret" not in json.dumps(error).encode()
+    assert wire.server.live == {}
+
+
+def test_a_story_goes_on_from_a_handler_that_asks():
+    """The task waits for the answer."""
+
+    def ask(job):
+        raise InputNeeded({"question": "?"})
+
+    wire = link(skills={"echo": ask})
+    assert payload_of(post_straight(wire, request_frame()))["status"] == "input_required"
+
+
+def test_a_story_goes_on_where_no_thread_is_free():
+    """Its caller is asked to come back."""
+    wire = link(skills={"echo": lambda job: Saturated()})
+    assert post_straight(wire, request_frame()).status == 503
+
+
+def test_a_notification_is_not_answered():
+    """But it is run."""
+    wire = link()
+    frame = request_frame()
+    del frame["id"]
+    response = post_straight(wire, frame)
+    assert (response.status, response.body) == (204, b"")
+    assert len(wire.state.tasks()) == 1
+
+
+def test_only_a_head_that_decides_all_is_admitted_alike():
+    """Where callers are asked who they are, or counted, or turned away, each request is looked at."""
+    assert link().server.admits_alike
+    assert not link(quota="1/second").server.admits_alike
+    assert not link(server={"challenges": ["Bearer"]}).server.admits_alike
+    wire = link(limits=Limits(late_seconds=0.1))
+    assert wire.server.admits_alike
+    for _ in range(50):
+        wire.clock.move(SAMPLE_SECONDS)
+        wire.server.felt(5.0)
+    assert not wire.server.admits_alike
