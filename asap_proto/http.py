@@ -17,8 +17,8 @@ Headers = Mapping[str, str]
 #: Names whose values are joined when they are repeated; of any other the first counts.
 _JOINED = frozenset(
     {
-        *("asap-version", "authorization", "content-digest", "content-encoding", "content-length", "content-type"),
-        *("host", "if-none-match", "origin", "signature", "signature-input", "transfer-encoding"),
+        *("accept-encoding", "asap-version", "authorization", "content-digest", "content-encoding", "content-length"),
+        *("content-type", "host", "if-none-match", "origin", "signature", "signature-input", "transfer-encoding"),
         *("forwarded", "x-forwarded-for"),
     }
 )

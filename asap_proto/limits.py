@@ -11,6 +11,7 @@ from typing import Final
 from attrs import asdict, frozen
 
 __all__ = [
+    "ACCEPT_LENGTH",
     "ASAP_VERSION",
     "BODY_PIECES",
     "ETAG_LENGTH",
@@ -63,6 +64,8 @@ PIECE_BYTES: Final = 64
 INFLATE_RATIO: Final = 100
 #: Bytes that any body may inflate to, however small it is.
 INFLATE_FREE: Final = 1024 * 1024
+#: Characters of an Accept-Encoding that is read; whoever says more is sent bodies as they are.
+ACCEPT_LENGTH: Final = 256
 #: Bytes of a file that stands in a message itself, inline or as a data URI; what is larger is fetched.
 FILE_BYTES: Final = 4 * 1024 * 1024
 #: Characters of a URI that holds no data.
@@ -176,6 +179,14 @@ class Limits:
     connections: int = 10_000
     #: Requests answered at once by one worker, streams among them; more are answered 503, to be tried later.
     requests: int = 1000
+    #: The largest body that is sent as it is, though both ends could compress it: for a smaller one that seldom saves a
+    #: packet, and takes longer than to decode it.
+    compress_bytes: int = 2048
+    #: The largest body that is compressed on the spot; on asyncio and trio a larger one goes to a thread. To hand one
+    #: over costs a third of what it takes to compress as much as this.
+    compress_inline_bytes: int = 64 * 1024
+    #: Bodies that are compressed in threads at the same time, by one worker or client; more wait their turn.
+    compress_threads: int = 4
     #: Bytes of requests at hand in one worker, and of their answers; beyond them what still comes is answered 503.
     held_bytes: int = 256 * 1024 * 1024
     #: How late a worker may be with what is due; one that stays later turns some requests away. Unbounded: none.

@@ -27,7 +27,8 @@ from ..http import Headers, HttpResponse, RequestHead
 from ..limits import ASAP_VERSION, MANIFEST_TTL, SUPPORTED_VERSIONS, Limits
 from ..model import Manifest
 from ..plain import plain
-from ..rules.forwarding import Proxies, bucket_of
+from ..rules.compression import IDENTITY, choose
+from ..rules.forwarding import Proxies, bucket_of, is_local
 from ..rules.identity import Identity, SignedIdentity
 from ..rules.origins import check_host, check_origin, is_json, names_of
 from ..rules.quota import Allowed, Left, RetryAfter
@@ -48,6 +49,7 @@ from ..wire.paths import (
     STREAM_PATH,
 )
 from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Spend
+from .compressing import compressed_response
 from .steps import Steps, ask
 
 __all__ = ["ASAP_PATH", "STREAM_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
@@ -75,11 +77,13 @@ class Admitted:
     seen: int = 0
     #: Where the request is signed, what is left to check of that: its nonce, and its body.
     proof: SignedIdentity | None = None
+    #: The coding that a large answer is sent in, if it may be compressed at all.
+    coding: str | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether the body is what it says as it comes: nothing is undone, and nothing compared."""
-        return self.encoding == "identity" and self.proof is None
+        return self.encoding == IDENTITY and self.proof is None
 
     @property
     def digests(self) -> Mapping[str, bytes] | None:
@@ -132,11 +136,20 @@ class Admission:
         strict_http: bool = False,
         proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
         enclosed: bytes | None = None,
+        compresses: tuple[str, ...] = (),
+        compresses_locally: bool = False,
     ) -> None:
         self._sources = sources
         self._limits = limits
         self._gauge = BodyGauge(limits.request_bytes, what="request")
-        self._encodings = ("identity", *encodings)
+        self._encodings = (IDENTITY, *encodings)
+        self._compresses = compresses
+        self._compresses_locally = compresses_locally
+        #: What is said of ourselves to whoever may send compressed bodies (RFC 7694).
+        self._accepts = ", ".join(encodings) or IDENTITY
+        self._open = {**_JSON, "accept-encoding": self._accepts}
+        #: What is published, in each coding that it was asked for in: it is compressed once.
+        self._packed: dict[tuple[str, str], HttpResponse] = {}
         self._quota = quota
         self._proxies = proxies
         self._shedding = Shedding(limits.late_seconds)
@@ -163,16 +176,19 @@ class Admission:
         headers: Headers = _JSON
         said = head.headers
         address = self._proxies.address_of(head.peer, said) if self._proxies.networks else head.peer
+        coding: str | None = None
+        if self._compresses and (self._compresses_locally or not is_local(address)):
+            coding, headers = choose(said.get("accept-encoding"), self._compresses), self._open
         try:
             self._check_head(head)
             if head.path not in _POSTED:
-                return (yield from self._other(head))
+                return (yield from self._other(head, coding))
             if head.method != "POST":
                 raise MethodNotAllowed("post to this path")
             if (kind := said.get("content-type", "")) != "application/json" and not is_json(kind):
                 raise UnsupportedMediaType("expected application/json")
             if offered := said.get("asap-version"):
-                headers = _agreed(offered[:256])
+                headers = _agreed(offered[:256], None if coding is None else self._accepts)
             caller, proof = None, None
             if self._challenge:
                 caller, proof = yield from self._caller(head, bucket_of(address))
@@ -187,10 +203,11 @@ class Admission:
                 yield from self._shed(quota_key)
             if paid is not None:
                 headers = {**headers, **_standing(paid.left)}
-            encoding = "identity"
+            encoding = IDENTITY
             if coded := said.get("content-encoding"):
                 encoding = coded.strip().lower() or encoding
                 if encoding not in self._encodings:
+                    headers = {**headers, "accept-encoding": self._accepts}
                     raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
             note = f"{error.message} (from {address})" if isinstance(error, Unauthenticated) else ""
@@ -200,7 +217,7 @@ class Admission:
             seen = said.get("last-event-id", "")
             number = int(seen[:18]) if seen.isascii() and seen.isdecimal() else 0
             return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number, proof)
-        return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, proof=proof)
+        return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, proof=proof, coding=coding)
 
     def refusal(
         self, error: AsapError, headers: Headers, *, id: jsonrpc.RpcId = None, body: bytes | None = None
@@ -295,7 +312,7 @@ class Admission:
         words = "these credentials are not valid" if shown else "authentication is required"
         raise Unauthenticated(words, facts={"challenge": self._challenge})
 
-    def _other(self, head: RequestHead) -> Steps[HttpResponse]:
+    def _other(self, head: RequestHead, coding: str | None) -> Steps[HttpResponse]:
         if head.path == ASAP_PATH + "/":
             # Relative to where we were asked: we do not know what we are mounted under.
             return HttpResponse(307, {"location": ".." + ASAP_PATH})
@@ -303,11 +320,29 @@ class Admission:
             raise NoRoute("no such path")
         if head.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("this path is for reading")
-        return _as_asked(head, (yield from self._read(head)))
+        response = yield from self._read(head, coding)
+        if coding is not None:
+            response = yield from self._compressed(head, response, coding)
+        return _as_asked(head, response)
 
-    def _read(self, head: RequestHead) -> Steps[HttpResponse]:
+    def _compressed(self, head: RequestHead, response: HttpResponse, coding: str) -> Steps[HttpResponse]:
+        if head.path not in self._published or response.status == 304:
+            return (yield from compressed_response(response, coding, self._limits))
+        packed = self._packed.get((head.path, coding))
+        if packed is None:
+            packed = yield from compressed_response(response, coding, self._limits)
+            self._packed[head.path, coding] = packed
+        return packed
+
+    def _read(self, head: RequestHead, coding: str | None) -> Steps[HttpResponse]:
         if head.path in self._published:
-            return _document(head, *self._published[head.path])
+            text, tag = self._published[head.path]
+            if coding is None:
+                return _document(head, text, tag)
+            if len(text) <= self._limits.compress_bytes:
+                return _document(head, text, tag, self._open)
+            # The tag stands for each of its codings, whose bytes differ: so it is a weak one (RFC 9110 section 8.8.1).
+            return _document(head, text, f"W/{tag}", {**self._open, "vary": "accept-encoding"})
         if head.path == METRICS_PATH:
             return (yield from ask(ReadMetrics()))
         if head.path == LIVE_PATH:
@@ -328,12 +363,12 @@ class Admission:
         return json_response(200 if state.ready else 503, dump(health))
 
 
-def _document(head: RequestHead, text: bytes, tag: str) -> HttpResponse:
+def _document(head: RequestHead, text: bytes, tag: str, headers: Headers = _JSON) -> HttpResponse:
     """What is published, unless the caller has just this already."""
-    headers = {**_JSON, "etag": tag, "cache-control": f"public, max-age={MANIFEST_TTL}"}
+    headers = {**headers, "etag": tag, "cache-control": f"public, max-age={MANIFEST_TTL}"}
     held = [one.strip().removeprefix("W/") for one in head.headers.get("if-none-match", "").split(",")]
-    if tag in held or "*" in held:
-        return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control")})
+    if tag.removeprefix("W/") in held or "*" in held:
+        return HttpResponse(304, {name: headers[name] for name in ("etag", "cache-control", "vary") if name in headers})
     return json_response(200, text, headers)
 
 
@@ -370,10 +405,10 @@ def _standing(left: tuple[Left, ...]) -> Headers:
 
 
 @lru_cache(maxsize=64)  # a release says the same each time
-def _agreed(offered: str) -> Headers:
+def _agreed(offered: str, accepts: str | None) -> Headers:
     """Headers that name the newest version that both speak (ASAP: versions); raises `VersionMismatch`."""
     theirs = {version.strip() for version in offered.split(",")}
     for version in SUPPORTED_VERSIONS:
         if version in theirs:
-            return {**_JSON, "asap-version": version}
+            return {**_JSON, "asap-version": version, **({} if accepts is None else {"accept-encoding": accepts})}
     raise VersionMismatch("no version in common", facts={"supported": list(SUPPORTED_VERSIONS)})

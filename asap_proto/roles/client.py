@@ -38,6 +38,7 @@ from ..model import (
 from ..model._value import Value
 from ..rules.breaker import Breaker
 from ..rules.caching import tells_of_change
+from ..rules.compression import IDENTITY, Agreement, choose
 from ..rules.freshness import NONCE_EXTENSION
 from ..rules.lifecycle import is_final
 from ..rules.nesting import DEPTH_EXTENSION, child_depth
@@ -52,6 +53,7 @@ from ..wire.paths import ASAP_PATH, STREAM_PATH
 from ..wire.replies import read_answer, read_error
 from ..wire.sse import Event, EventReader
 from .commands import Deliver, OpenStream, Pause, ReadStream, Together, Transmit
+from .compressing import compressed_request
 from .discovery import CheckManifest, Discovery
 from .responses import ResponseReader, unanswered
 from .steps import Steps, ask
@@ -78,8 +80,10 @@ class _Place:
 class ClientRole:
     """One agent's side of every exchange with one peer.
 
-    Holds the peer's breaker, and whether it takes batches; nothing else changes. `timeout` is in seconds and holds for
-    each try.
+    Holds the peer's breaker, whether it takes batches, and by its `agreement`, if there is one, in which coding it is
+    sent requests; nothing else changes.
+    `encodings` are those that answers may have; without them the front says which it can undo. `timeout` is in seconds
+    and holds for each try.
     `credentials` say what else stands in the headers of each try, by the time and a nonce that is new for each.
     A manifest has to name `agent`, where that is given, and to pass `check_manifest`: with that, nothing is sent to the
     peer before its manifest has passed, once, and the question for that carries no credentials.
@@ -104,6 +108,8 @@ class ClientRole:
         breaker: Breaker | None = None,
         nonces: bool = True,
         timeout: float = 60.0,
+        encodings: Sequence[str] = (),
+        agreement: Agreement | None = None,
     ) -> None:
         self._me = agent_urn(me)
         self._sources = sources
@@ -122,6 +128,9 @@ class ClientRole:
             if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
                 raise InvalidValue("a token is visible ASCII text, without spaces or line ends around it")
             self._headers["authorization"] = f"Bearer {token}"
+        if encodings:
+            self._headers["accept-encoding"] = ", ".join(encodings)
+        self._agreement = agreement
         self._credentials = credentials
         self._count = 0
         self._takes_batches = True
@@ -275,10 +284,21 @@ class ClientRole:
     def _listen(self, envelope: Envelope, rpc_id: str, key: str, place: _Place) -> Steps[Envelope | None]:
         """One connection: delivers what is new, and returns the response, if there is one."""
         before = place.seen
-        request = self._vouched(self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before))
-        head = self._reader.whole((yield from ask(OpenStream(request, self._timeout))))
-        if not head.headers.get("content-type", "").startswith("text/event-stream"):
-            return check_pair(envelope, read_answer(self._reader.document(head), id=rpc_id))
+        while True:
+            request = self._post(self._frame(envelope, rpc_id, key), key, path=STREAM_PATH, seen=before)
+            request = yield from self._compressed(request)
+            answer = yield from ask(OpenStream(self._vouched(request), self._timeout))
+            self._learn(answer)
+            try:
+                head = self._reader.whole(answer)
+                if not head.headers.get("content-type", "").startswith("text/event-stream"):
+                    return check_pair(envelope, read_answer(self._reader.document(head), id=rpc_id))
+                if head.headers.get("content-encoding", IDENTITY) != IDENTITY:
+                    raise MalformedReply("the stream is compressed, which was not asked for")
+                break
+            except AsapError as error:
+                if not self._gives_way(request, answer, error):
+                    raise
         reader = EventReader(self._limits.reply_bytes)
         while (piece := (yield from ask(ReadStream(self._timeout)))) is not None:
             if isinstance(piece, TransportFailure):
@@ -351,16 +371,24 @@ class ClientRole:
         """Sends until an answer can be read, the retry rule gives up, or the breaker opens."""
         retry = retry or self._retry
         timeout = self._timeout if timeout is None else timeout
-        attempt = 0
+        attempt = 1
         while True:
-            attempt += 1
-            request = self._vouched(make()) if vouches else make()
+            request = make()
+            if self._agreement is not None:
+                request = yield from self._compressed(request)
+            if vouches:
+                request = self._vouched(request)
             self._ask_breaker()
+            answer: HttpResponse | TransportFailure | None = None
             try:
                 answer = yield from ask(Transmit(request, timeout))
+                if self._agreement is not None:
+                    self._learn(answer)
                 result = read(self._reader.whole(answer, conditional=conditional))
             except AsapError as error:
                 self._tell_breaker(error)
+                if self._gives_way(request, answer, error):
+                    continue  # at once, as the same try: with another nonce, and the same key
                 if tells_of_change(error):
                     yield from self._discovery.forget()
                 if not retry.again(error, attempt=attempt):
@@ -370,6 +398,39 @@ class ClientRole:
                 self._tell_breaker(None)
                 return result
             yield from ask(Pause(pause))
+            attempt += 1
+
+    def _compressed(self, request: HttpRequest) -> Steps[HttpRequest]:
+        """The request in the coding that is agreed on, if it is large. It is signed as it is sent: after this."""
+        agreed = self._agreement
+        if agreed is None or agreed.coding == IDENTITY or len(request.body) <= self._limits.compress_bytes:
+            return request
+        return (yield from compressed_request(request, agreed.coding, self._limits))
+
+    def _learn(self, answer: HttpResponse | TransportFailure) -> None:
+        """Notes which codings the peer says it takes, as RFC 7694 has it, with any of its answers."""
+        if self._agreement is not None and isinstance(answer, HttpResponse):
+            accepts = answer.headers.get("accept-encoding")
+            if accepts is not None:
+                self._agreement = self._agreement.heard(accepts)
+
+    def _gives_way(
+        self, request: HttpRequest, answer: HttpResponse | TransportFailure | None, error: AsapError
+    ) -> bool:
+        """Whether the peer could not undo the request's coding, and is sent another: by 415, or as if it were no JSON.
+
+        The latter is what releases before 1.0 say, which do not look at Content-Encoding at all.
+        """
+        coding = request.headers.get("content-encoding")
+        if self._agreement is None or coding is None or not isinstance(answer, HttpResponse):
+            return False
+        if error.facts.get("status") != 415 and not isinstance(error, MalformedJson):
+            return False
+        accepts = answer.headers.get("accept-encoding")
+        if choose(accepts, (coding,)) == coding:
+            return False  # it can, and means something else
+        self._agreement = self._agreement.refused(coding, accepts)
+        return True
 
     def _frame(self, envelope: Envelope, id: jsonrpc.RpcId, key: str) -> dict[str, Any]:
         if self._nonces:

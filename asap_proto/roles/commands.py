@@ -26,6 +26,7 @@ __all__ = [
     "Cancelled",
     "ClientCommand",
     "Command",
+    "Compress",
     "Deliver",
     "Emit",
     "Failed",
@@ -363,6 +364,16 @@ class Deliver(Command[None]):
 
 
 @plain
+class Compress(Command[bytes]):
+    """What is this body in that coding? Where it takes long, `apart` from all else, if this front can."""
+
+    answers = (bytes,)
+    body: bytes
+    coding: str
+    apart: bool
+
+
+@plain
 class Shared(Command["Manifest | AsapError"]):
     """Perform this story, unless one of the same key is being performed: then wait for that one's outcome.
 
@@ -392,7 +403,9 @@ class SaveManifest(Command[None]):
 
 
 #: What a client's front performs.
-ClientCommand = Transmit | Pause | Together | OpenStream | ReadStream | Deliver | Shared | RecallManifest | SaveManifest
+ClientCommand = (
+    Transmit | Pause | Together | OpenStream | ReadStream | Deliver | Compress | Shared | RecallManifest | SaveManifest
+)
 
 #: What a store answers.
 StoreCommand = Accept | ReadTask | Write | ReadEvents | ReadSnapshot | Renew | TakeOver | Forget
@@ -402,6 +415,7 @@ ServerCommand = (
     StoreCommand
     | Authenticate
     | Background
+    | Compress
     | Emit
     | Interrupt
     | Invoke

@@ -58,6 +58,7 @@ from .commands import (
     Together,
     Write,
 )
+from .compressing import compressed_response
 from .judging import Judge, Judged, note_of, prefers_async
 from .running import TASK, Settled, TaskRole, respond
 from .steps import Steps, ask
@@ -78,10 +79,12 @@ class ServerRole:
 
     `handles` are the payloads, besides task requests, that the agent has a handler of its own for; `restartable`
     the skills that may be run again, from the start, when their worker was lost.
-    `encodings` are the content encodings that the front can undo. `worker` names the process among those that share
-    a store; `durable` says whether the store outlives it. `hosts` are the names that the agent may be asked by, and
-    whose pages may ask it; without them any. `challenges` are what a refusal says in WWW-Authenticate, one for each
-    way in which callers may say who they are: with any, all are asked; without, those that the manifest names.
+    `encodings` are the content encodings that the front can undo, `compresses` those that large answers may have, best
+    first; answers to callers on this machine only with `compresses_locally`.
+    `worker` names the process among those that share a store; `durable` says whether the store outlives it.
+    `hosts` are the names that the agent may be asked by, and whose pages may ask it; without them any.
+    `challenges` are what a refusal says in WWW-Authenticate, one for each way in which callers may say who they are:
+    with any, all are asked; without, those that the manifest names.
     `proxies` are believed when they say for whom they ask. `metered` are the skills that have a quota of their own.
     `enclosed` is the manifest signed in the form of newer peers, to publish beside it.
     `strict_http` gives refusals the status that HTTP has for them, which peers of old releases do not understand.
@@ -107,6 +110,8 @@ class ServerRole:
         proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
         metered: Collection[str] = (),
         enclosed: bytes | None = None,
+        compresses: tuple[str, ...] = (),
+        compresses_locally: bool = False,
     ) -> None:
         self._manifest = manifest
         self._sources = sources
@@ -122,6 +127,8 @@ class ServerRole:
             strict_http=strict_http,
             proxies=proxies,
             enclosed=enclosed,
+            compresses=compresses,
+            compresses_locally=compresses_locally,
         )
         self._metered = frozenset(metered)
         self._judge = Judge(manifest, sources, limits, handles=handles, nonces=nonces, check_recipient=check_recipient)
@@ -173,8 +180,17 @@ class ServerRole:
     def receive(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         """Answers the body, whatever it is; raises only on our own bugs."""
         if admitted.proof is None:
-            return self._received(admitted, body)
-        return self._proved(admitted, admitted.proof, body)
+            story = self._received(admitted, body)
+        else:
+            story = self._proved(admitted, admitted.proof, body)
+        return story if admitted.coding is None else self._sent(story, admitted.coding)
+
+    def _sent(self, story: Steps[HttpResponse], coding: str) -> Steps[HttpResponse]:
+        return (yield from self.compressed((yield from story), coding))
+
+    def compressed(self, response: HttpResponse, coding: str) -> Steps[HttpResponse]:
+        """An answer as it is sent, for whoever has made it by other ways than `receive`; `coding` is `Admitted`'s."""
+        return compressed_response(response, coding, self._limits)
 
     def _proved(self, admitted: Admitted, proof: SignedIdentity, body: bytes) -> Steps[HttpResponse]:
         try:

@@ -11,7 +11,7 @@ from ..errors import InvalidValue
 from ..http import Headers
 from ..plain import plain
 
-__all__ = ["Proxies", "bucket_of", "parse_proxies"]
+__all__ = ["Proxies", "bucket_of", "is_local", "parse_proxies"]
 
 #: Proxies on a caller's way that are looked at; nobody has as many, and each costs time.
 _HOPS_MOST = 32
@@ -91,7 +91,18 @@ def _bucket(address: str) -> str:
     return address if found is None else str(found)
 
 
+def is_local(address: str) -> bool:
+    """Whether a caller is on this machine: at a loopback address, or at none, as behind a Unix socket."""
+    return _known_place(address) if len(address) <= _ADDRESS_LENGTH else _is_local(address)
+
+
+def _is_local(address: str) -> bool:
+    found = _address(address)
+    return found is None or found.is_loopback
+
+
 _known_bucket = lru_cache(maxsize=1024)(_bucket)  # to read an address is dear, and a caller comes again
+_known_place = lru_cache(maxsize=1024)(_is_local)
 
 
 def _address(text: str) -> _Address | None:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from asap_adapters._shared import logs
+from asap_adapters._shared.deflate import CODINGS, deflate
 from asap_adapters._shared.logs import (
     Exchange,
     Redacting,
@@ -187,6 +188,17 @@ def test_an_exchange_is_written_whole(told):
         'response: 200 {"set-cookie":"***"} secret=***\\n\\xff',
         'part: data: {"token": "***"}\\n\\n',
     ]
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_compressed_answer_is_told_as_it_was(told, coding):
+    """Else whoever reads it could inflate the secrets in it."""
+    body = deflate(b'{"token": "x1"}' + b" " * 500_000, coding)
+    Exchange().answered(HttpResponse(200, {"content-encoding": coding}, body))
+    assert told() == [f'response: 200 {{"content-encoding":"{coding}"}} (500015 bytes)']
+    body = deflate(b'{"token": "x1"}', coding)
+    Exchange().answered(HttpResponse(200, {"content-encoding": coding}, body))
+    assert told()[-1] == f'response: 200 {{"content-encoding":"{coding}"}} {{"token":"***"}}'
 
 
 def test_what_is_too_large_is_told_by_its_size(told):

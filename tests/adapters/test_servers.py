@@ -22,7 +22,7 @@ import logging
 from asap_adapters.{front} import Agent
 from asap_proto.limits import Limits
 
-agent = Agent("{urn}", limits=Limits(stream_beat_seconds=0.1))
+agent = Agent("{urn}", limits=Limits(stream_beat_seconds=0.1), compress=True)
 
 @agent.skill("echo")
 {colour}def echo(task):
@@ -118,8 +118,9 @@ def wait_for(health, server):
 
 def test_server(url):
     """Requests, batches, compressed and refused bodies, reading: all as under our own `serving`."""
-    with Client(url, me="urn:asap:agent:me") as client:
-        assert client.request("echo", {"x": "é" * 50_000}).result == {"echoed": {"x": "é" * 50_000}}
+    with Client(url, me="urn:asap:agent:me", compress=True) as client:
+        for _ in range(2):  # the second one is compressed, as the first answer was
+            assert client.request("echo", {"x": "é" * 50_000}).result == {"echoed": {"x": "é" * 50_000}}
         assert client.request("plain", {}).result == {"plain": True}
         assert client.manifest().id == WORKER
     # Whether a connection can be used again after a body was refused unread is the server's business.
@@ -130,6 +131,7 @@ def test_server(url):
         with suppress(httpx.TransportError):  # some servers hang up on what they no longer want to read
             assert http.post("/asap", content=iter([bytes(1024 * 1024)] * 11)).status_code == 413
         assert http.head("/elsewhere").status_code == 404
+        assert http.get("/asap/metrics", headers={"accept-encoding": "gzip"}).headers["content-encoding"] == "gzip"
         assert http.get("/asap/metrics").text.startswith("# HELP")
         assert http.post("/asap/", content=b"{", follow_redirects=True).json()["error"]["code"] == -32700
 

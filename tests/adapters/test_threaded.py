@@ -77,6 +77,19 @@ def test_requests_and_streams():
         assert client.manifest().id == WORKER
 
 
+@pytest.mark.parametrize("size", [2_000, 40_000])
+def test_large_answers_are_compressed(size):
+    """By the thread that answers, and what is published by one of its own."""
+    agent = agent_of(compress=True)
+    with served(agent) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        with Client(url, me=ME, compress=True) as client:
+            for _ in range(2):
+                assert client.request("echo", {"n": [1] * size}).result == {"echoed": {"n": [1] * size}}
+        counted = http.get("/asap/metrics", headers={"accept-encoding": "gzip"})
+        assert counted.headers["content-encoding"] == "gzip"
+        assert "asap_" in counted.text
+
+
 def test_slow_callers_hold_no_thread():
     """However many callers never end their request, another one is answered, with a single thread for handlers."""
     agent = agent_of(limits=Limits(handler_threads=1, body_seconds=30.0))

@@ -1,12 +1,13 @@
 """Two roles on a wire: whatever either asks is performed in memory, whatever they send meets the weather."""
 
 import json
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from inspect import isgeneratorfunction
 from typing import Any, TypeVar, assert_never
 
-from asap_proto.errors import AsapError
+from asap_proto.errors import AsapError, BadEncoding
 from asap_proto.http import HttpRequest, HttpResponse, RequestHead, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.model import Envelope
@@ -18,6 +19,7 @@ from asap_proto.roles import (
     Background,
     Cancelled,
     ClientRole,
+    Compress,
     Deliver,
     Emit,
     Failed,
@@ -170,6 +172,11 @@ class Link:
         admitted = self.run(self.server.admit(head))
         if not isinstance(admitted, Admitted):
             return admitted
+        if admitted.encoding == "gzip":
+            try:
+                body = zlib.decompress(body, wbits=31)
+            except zlib.error:
+                return self.run(self.server.unread(admitted, BadEncoding("the body is not gzip")))
         if not admitted.streams:
             return self.run(self.server.receive(admitted, body))
         self.emitted.clear()
@@ -181,10 +188,10 @@ class Link:
         match command:
             case Transmit() | OpenStream() | ReadStream() | Deliver() | Shared() | RecallManifest() | SaveManifest():
                 return self._as_client(command)
+            case Compress() | Pause():
+                return self._pass_by(command)
             case Accept() | ReadTask() | Write() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
-            case Pause():
-                return self.clock.move(command.seconds)
             case Authenticate():
                 scheme, _, secret = command.head.headers.get("authorization", "").partition(" ")
                 return self.callers.get(f"{scheme.lower()} {secret}")
@@ -211,6 +218,12 @@ class Link:
                 return ServerState(ready=True, started=1000.0, active=0)
             case _:
                 assert_never(command)
+
+    def _pass_by(self, command: Compress | Pause) -> Any:
+        if isinstance(command, Pause):
+            return self.clock.move(command.seconds)
+        assert command.coding == "gzip"
+        return zlib.compress(command.body, wbits=31)
 
     def _as_client(
         self, command: Transmit | OpenStream | ReadStream | Deliver | Shared | RecallManifest | SaveManifest
@@ -268,7 +281,11 @@ class Link:
             answer = self.serve(head, request.body)
         if weather == "reply lost":
             return TransportFailure("timed_out", "no answer")
-        return TransportFailure("broken", "connection reset") if weather == "broken" else answer
+        if weather == "broken":
+            return TransportFailure("broken", "connection reset")
+        if answer.headers.get("content-encoding") == "gzip":
+            return HttpResponse(answer.status, answer.headers, zlib.decompress(answer.body, wbits=31))
+        return answer
 
     def rest(self) -> None:
         """Tells what runs in the background, until nothing does."""

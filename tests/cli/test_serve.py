@@ -7,6 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 RUNTIMES = ["asyncio", "trio", "sync"]
@@ -115,13 +116,17 @@ def test_settings_from_the_environment(asap, serving, agent_module, runtime):
         "ASAP_MAX_REQUEST_SIZE": "2000",
         "ASAP_MAX_THREADS": "",
         "ASAP_LOG_LEVEL": "ERROR",
+        "ASAP_COMPRESS": "yes",
     }
+    manifest = "/.well-known/asap/manifest.json"
     with serving(agent_module(runtime), env=env) as running:
+        assert "accept-encoding" in httpx.get(running.url + manifest, trust_env=False).headers
         assert asap("send", running.url, "--skill", "echo").exit_code == 0
         ended = asap("send", running.url, "--skill", "echo", "--json")
         assert ended.exit_code == 3
         assert ended.document["error"]["code"] == "asap:transport/rate_limited"
-    with serving(agent_module(runtime), "--rate-limit", "none", env=env) as running:
+    with serving(agent_module(runtime), "--rate-limit", "none", "--no-compress", env=env) as running:
+        assert "accept-encoding" not in httpx.get(running.url + manifest, trust_env=False).headers
         assert asap("send", running.url, "--skill", "echo").exit_code == 0
         assert asap("send", running.url, "--skill", "echo").exit_code == 0
         ended = asap(

@@ -35,6 +35,8 @@ def agent(front: str, options: Mapping[str, Any]) -> Any:
         given["token_validator"] = lambda token: options["sender"] if token == options["token"] else None
     if "signs" in options:
         given["manifest_key"] = KEY
+    if "compress" in options:
+        given["compress"] = options["compress"]
     if "rate_limit" in options:
         given["quota"] = options["rate_limit"]
     made = importlib.import_module(f"asap_adapters.{front}").Agent(AGENT, **given)
@@ -127,6 +129,7 @@ def play(front: str, **command: Any) -> dict[str, Any]:
             token=command.get("token"),
             timeout=20,
             nonces=command.get("nonces", True),
+            compress=command.get("compress"),
             pinned=PinnedKey(command["pin"]) if "pin" in command else None,
             retry=RetryRule(attempts=command.get("attempts", 1)),
         )

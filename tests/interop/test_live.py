@@ -60,6 +60,13 @@ def test_their_client_is_refused(references, ours, release, front, scenario) -> 
     assert (outcome["number"], outcome["code"]) == (int(number), code)
 
 
+@pytest.mark.parametrize("scenario", ECHOES, ids=lambda scenario: scenario.name)
+def test_their_client_is_answered_compressed(references, ours, release, front, scenario) -> None:
+    """A released client reads an answer in the coding that it asked for."""
+    url = ours.serve(front, compress=True)
+    echoed(references.client(release).ask(op="send", url=url, envelope=scenario.envelope), scenario)
+
+
 def test_their_client_reads_our_manifest(references, ours, release, front) -> None:
     """A released client takes our manifest, which says nothing that 1.0.0 does not know."""
     outcome = references.client(release).ask(op="manifest", url=ours.serve(front))
@@ -226,6 +233,15 @@ def test_our_client_asks_a_skill(references, release, front) -> None:
     outcome = play(front, op="request", url=references.serve(release), input={"message": "hi"})
     assert outcome.get("ok"), outcome
     assert outcome["response"]["result"] == {"echoed": {"message": "hi"}}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", True])
+def test_our_client_compresses(references, release, front, coding) -> None:
+    """For a release that takes it; one before 1.0, or without that coding, is sent the request again as it is."""
+    text = "sixteen letters " * 1000
+    outcome = play(front, op="request", url=references.serve(release), input={"text": text}, compress=coding)
+    assert outcome.get("ok"), outcome
+    assert outcome["response"]["result"] == {"echoed": {"text": text}}
 
 
 def test_our_client_sends_many(references, release, front) -> None:

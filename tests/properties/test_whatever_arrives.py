@@ -30,7 +30,7 @@ def guarded_server():
     return link(
         manifest=echo_manifest(auth=AuthScheme(("bearer",))),
         callers={"bearer secret": CALLER},
-        server={"nonces": "require", "check_recipient": True},
+        server={"nonces": "require", "check_recipient": True, "compresses": ("gzip",)},
         quota="1000/second",
     )
 
@@ -153,7 +153,8 @@ def test_damaged_bytes_are_answered(frame, place, noise):
 
 
 HEADER_NAMES = (
-    "content-length", "content-encoding", "asap-version", "authorization", "if-none-match", "x-idempotency-key",
+    "accept-encoding", "content-length", "content-encoding", "asap-version", "authorization", "if-none-match",
+    "x-idempotency-key",
 )  # fmt: skip
 
 
@@ -168,6 +169,10 @@ HEADER_NAMES = (
 @example("/asap", "POST", {"content-length": "-1"})
 @example("/asap", "POST", {"content-length": "²"})
 @example("/asap", "POST", {"asap-version": "\udcff"})
+@example("/asap", "POST", {"accept-encoding": "gzip;q=\udcff"})
+@example("/asap", "POST", {"accept-encoding": "gzip," * 100_000})
+@example("/.well-known/asap/manifest.json", "GET", {"accept-encoding": "*"})
+@example("/asap", "POST", {"content-encoding": "gzip"})
 @example("/asap", "POST", {"asap-version": "9" * 100_000})
 @example("/asap", "POST", {"authorization": "Bearer \udcff"})
 def test_any_head_is_answered(path, method, headers):

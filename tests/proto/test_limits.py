@@ -12,7 +12,9 @@ from asap_proto.http import HttpResponse, RequestHead, TransportFailure
 from asap_proto.limits import MANIFEST_TTL, Limits
 from asap_proto.model import Conversation, Envelope, Task, TaskStatus, TextPart, agent_urn
 from asap_proto.roles import Admitted, ClientRole, TaskRole, Watch
+from asap_proto.roles.compressing import compressed_response
 from asap_proto.rules.caching import Lifetime, tag_of
+from asap_proto.rules.compression import choose
 from asap_proto.rules.freshness import check_fresh, nonce_of
 from asap_proto.rules.nesting import check_depth
 from asap_proto.rules.quota import RetryAfter, parse_quota
@@ -39,6 +41,7 @@ from asap_testkit import (
     letter,
     link,
     request_frame,
+    told,
 )
 from asap_testkit.receiving import accepts, ask, hold, invokes, payload_of, receive, role, writes
 from asap_testkit.records import T, changed, event_of, job_of, record_of, snapshot_of
@@ -434,6 +437,20 @@ def header_count(n):
     return isinstance(link().run(role().admit(head)), Admitted)
 
 
+def accept_length(n):
+    return choose("gzip" + " " * (n - 4), ("gzip",)) == "gzip"
+
+
+def compress_bytes(n):
+    """Whether so large an answer is sent as it is."""
+    return told(compressed_response(HttpResponse(200, {}, bytes(n)), "identity", L)).headers == {}
+
+
+def compress_inline_bytes(n):
+    """Whether so large an answer is compressed on the spot."""
+    return not asks(compressed_response(HttpResponse(200, {}, bytes(n)), "gzip", L)).apart
+
+
 def json_values(n):
     """How the values of a request are counted: those of its frame are among them."""
     frame = request_frame(payload={"conversation_id": "c", "skill_id": "echo", "input": {"a": []}})
@@ -443,6 +460,7 @@ def json_values(n):
 
 
 BOUNDS = {
+    "ACCEPT_LENGTH": (accept_length, 256),
     "URN_LENGTH": (urn, 256),
     "TASK_DEPTH": (task_depth, 10),
     "ID_LENGTH": (ids, 4096),
@@ -489,6 +507,8 @@ BOUNDS = {
     "callers": (callers, 10_000),
     "handler_seconds": (handler_seconds, 600),
     "return_seconds": (return_seconds, 2),
+    "compress_bytes": (compress_bytes, 2048),
+    "compress_inline_bytes": (compress_inline_bytes, 64 * 1024),
 }
 
 #: What the core only names: words, numbers that a front holds to, and those of files, which have tests of their own.
@@ -505,6 +525,7 @@ ELSEWHERE = {
     "URI_LENGTH",
     "auth_seconds",
     "background_tasks",
+    "compress_threads",
     "connections",
     "body_seconds",
     "grace_seconds",

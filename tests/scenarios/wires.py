@@ -50,10 +50,12 @@ class LossyProxy:
         self._place = (urlsplit(url).hostname, urlsplit(url).port)
         self._losses = losses
         self._lock = threading.Lock()
+        self.heard: list[bytes] = []
 
     def serve(self, connection: socket.socket) -> None:
         with connection, socket.create_connection(self._place, timeout=10) as beyond:
             request = read_request(connection)
+            self.heard.append(request)
             beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
             answer = b""
             while chunk := beyond.recv(65536):

@@ -17,6 +17,7 @@ from asap_proto.roles import (
     Background,
     Cancelled,
     ClientRole,
+    Compress,
     Emit,
     Forget,
     InputNeeded,
@@ -243,7 +244,7 @@ class Worker:
             case Observe(event):
                 self.agent.world.counts[f"observed {getattr(event, 'code', None)}"] += 1
                 return None
-            case Pause() | Together() | Spend() | ReadMetrics() | ReadState():
+            case Compress() | Pause() | Together() | Spend() | ReadMetrics() | ReadState():
                 raise AssertionError(f"{process.name} asks for {command}")
             case _:
                 return self._remember(process, command)

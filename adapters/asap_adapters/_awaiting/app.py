@@ -229,13 +229,20 @@ class App:
             return await drive(self._role.unread(admitted, error), perform)
         if document.__class__ is not list:
             item = self._item(document, "$", admitted, size, held, caller)
-            return self._role.answer(await item if item.__class__ is CoroutineType else item, admitted)
+            item = await item if item.__class__ is CoroutineType else item
+            return await self._compressed(self._role.answer(item, admitted), admitted)
 
         def begin(index: int) -> Any:
             return self._item(document[index], f"$[{index}]", admitted, size, held, caller)
 
         items = await side_by_side(begin, len(document), self.limits.batch_parallel)
-        return self._role.answer_batch(items, admitted)
+        return await self._compressed(self._role.answer_batch(items, admitted), admitted)
+
+    async def _compressed(self, response: HttpResponse, admitted: Admitted) -> HttpResponse:
+        """The answer in the coding that its caller takes: what the story does where it is told."""
+        if admitted.coding is None:
+            return response
+        return await drive(self._role.compressed(response, admitted.coding), self._perform)
 
     def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int, caller: Caller) -> Any:
         """What becomes of one request, or a coroutine of it where something has to be waited for."""

@@ -15,6 +15,7 @@ from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.model import Envelope, Manifest, Payload, StateQuery, TaskCancel, TaskResponse
 from asap_proto.roles import (
     AnyCommand,
+    Compress,
     Deliver,
     Job,
     OpenStream,
@@ -38,6 +39,7 @@ from .._shared.tasks import (
     response_of,
     state_of,
 )
+from .compressing import Compressor
 from .drive import Perform, drive, drive_together
 from .httpx_transport import HttpxTransport, Transport
 from .sharing import tell_once
@@ -54,6 +56,7 @@ class Client(BaseClient):
         self, url: str, *, me: str, transport: Transport | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         super().__init__(url, me, options, transport)
+        self._compressor = Compressor(self._limits)
         self._transport = transport or HttpxTransport(self._base_url, self._limits, targets=self._targets)
 
     async def __aenter__(self) -> Self:
@@ -251,6 +254,8 @@ class Client(BaseClient):
                 return await anyio.sleep(command.seconds)
             case Together():
                 return await drive_together(command, self._perform)
+            case Compress():
+                return await self._compressor.compress(command)
             case Shared():
                 return await tell_once(self._manifests.flights, command, self._perform)
             case RecallManifest():

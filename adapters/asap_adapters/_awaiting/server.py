@@ -25,6 +25,7 @@ from asap_proto.roles import (
     Authenticate,
     Background,
     Cancelled,
+    Compress,
     Deliver,
     Emit,
     Forget,
@@ -71,6 +72,7 @@ from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.skills import Handler
 from .._shared.urls import targets_for
+from .compressing import Compressor
 from .drive import drive, drive_together
 from .httpx_transport import HttpxTransport
 from .tasks import Task, ThreadTask
@@ -133,6 +135,7 @@ class Performer(BasePerformer):
         self._within = agent._within
         self._outcome_of: Callable[[Future[Any]], Awaitable[Any]] = agent._outcome_of
         self._limiter: anyio.CapacityLimiter | None = None
+        self._compressor = Compressor(served.limits)
         #: Where stories run that nobody waits for; there is such a place while a server runs the app's lifespan.
         self.group: TaskGroup | None = None
         self._background_count = 0
@@ -184,6 +187,8 @@ class Performer(BasePerformer):
                 return drive_together(command, functools.partial(self.begin, caller=caller))
             case Background():
                 return self._background(command, self.group)
+            case Compress():
+                return self._compressor.compress(command)
             case Interrupt():
                 return self._interrupt(command)
             case Pause():
@@ -192,9 +197,17 @@ class Performer(BasePerformer):
                 return self._metrics()
             case ReadState():
                 return self._state(ready=self._is_open())
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
-                raise TypeError(f"a server is never asked to {type(command).__name__} here")
-            case Shared() | RecallManifest() | SaveManifest():
+            case (
+                Transmit()
+                | OpenStream()
+                | ReadStream()
+                | Deliver()
+                | Emit()
+                | Watch()
+                | Shared()
+                | RecallManifest()
+                | SaveManifest()
+            ):
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)

@@ -31,6 +31,7 @@ from asap_proto.wire.nouns import encode
 
 from .bearer import Bearer
 from .clients import ClientOptions
+from .deflate import CODINGS
 from .inflate import ENCODINGS
 from .logs import log_distrusted, log_failed
 from .manifests import ManifestCache
@@ -88,6 +89,7 @@ class Settings:
     pins: Mapping[str, Callable[[Published], None]] = field(factory=dict)
     manifests: ManifestCache = field(factory=ManifestCache, repr=False, eq=False)
     manifest_key: ManifestKey | None = None
+    compress: bool | None = None
     store: Any = None
     sources: Sources = SYSTEM
 
@@ -150,6 +152,9 @@ class AgentOptions(TypedDict, total=False):
     manifests: ManifestCache
     #: What the agent signs its manifest with, such as a `SigningKey` of `asap_adapters.auth.manifests`.
     manifest_key: ManifestKey
+    #: Compress large answers for whoever takes that, and large requests to `peers` that do. Without it, what stays on
+    #: this machine is sent as it is; true compresses that too, false nothing: see the page on security for when.
+    compress: bool
     #: Where tasks, replies and nonces are kept, such as a `SqliteState`; without it in memory.
     #: Whoever makes it closes it.
     store: Any
@@ -284,6 +289,7 @@ class BaseAgent:
             "targets": own.targets,
             "limits": own.limits,
             "allow_http": own.allow_http,
+            "compress": own.compress,
             "sources": own.sources,
         }
 
@@ -367,6 +373,8 @@ class Served:
             worker=f"worker_{own.sources.tokens.new_id(own.sources.clock.now())}",
             durable=not isinstance(stores.state, MemoryState),
             enclosed=agent.enclosed(manifest),
+            compresses=() if own.compress is False else CODINGS,
+            compresses_locally=own.compress is True,
         )
         return cls(
             role,

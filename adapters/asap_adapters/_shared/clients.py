@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from asap_proto.errors import Misuse
 from asap_proto.http import Headers, HttpRequest
 from asap_proto.limits import Limits
 from asap_proto.roles import ClientRole
 from asap_proto.rules.breaker import Breaker
+from asap_proto.rules.compression import IDENTITY, Agreement
 from asap_proto.rules.retry import RetryRule
 from asap_proto.rules.targets import Targets, parse_targets
 from asap_proto.sources import Sources
 from asap_proto.wire.manifests import Published
 
 from .bearer import BearerToken
+from .deflate import CODINGS
 from .manifests import ManifestCache
 from .schemes import Credentials
 from .sources import SYSTEM
-from .urls import check_base_url, targets_for, without_user
+from .urls import check_base_url, is_here, targets_for, without_user
 
 __all__ = ["ONCE", "BaseClient", "ClientOptions"]
 
@@ -59,6 +61,10 @@ class ClientOptions(TypedDict, total=False):
     nonces: bool
     #: Reach the peer in clear text beyond this machine.
     allow_http: bool
+    #: Compress large requests, as soon as the peer has said that it takes that. Without it, where its URL names this
+    #: machine, they are sent as they are; true compresses them there too, false nothing, answers neither. A coding by
+    #: its name is for a peer that takes it and does not say so, as the reference since 1.0 does with ``gzip``.
+    compress: bool | Literal["gzip", "br", "zstd"] | None
     #: The clock and the tokens, for tests.
     sources: Sources
 
@@ -89,6 +95,7 @@ class BaseClient:
             if auth is not None:
                 raise Misuse("a client has a token, or other credentials: give one of them")
             auth = BearerToken(token)
+        compress = options.get("compress")
         self._manifests = options.get("manifests") or ManifestCache(most=1)
         bare_url = without_user(self._base_url)
         name = f"{self._base_url} {self._targets}"
@@ -108,12 +115,23 @@ class BaseClient:
             breaker=options.get("breaker"),
             nonces=options.get("nonces", True),
             timeout=self._timeout,
+            encodings=(IDENTITY,) if compress is False else (),
+            agreement=_agreement(not is_here(self._base_url) if compress is None else compress),
         )
 
     @property
     def role(self) -> ClientRole:
         """The story teller, for those who compose envelopes themselves."""
         return self._role
+
+
+def _agreement(compress: bool | str) -> Agreement | None:
+    """In which coding requests begin, if they are ever to have one; raises `Misuse`."""
+    if isinstance(compress, bool):
+        return Agreement(CODINGS) if compress else None
+    if compress not in CODINGS:
+        raise Misuse(f"{compress!r} can't be compressed with; expected true, false, or one of {', '.join(CODINGS)}")
+    return Agreement((compress,), compress)
 
 
 def _shown(auth: Credentials, base_url: str, request: HttpRequest, now: datetime, nonce: str) -> Headers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import sys
 import traceback
 from typing import Any, ClassVar, Final
 
@@ -19,6 +20,9 @@ from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.roles import TOLD, Failed, Handled, Invoke, Job, Raised, error_id
 from asap_proto.rules.redaction import CUT, HIDDEN, printable, redact, redact_text
 from asap_proto.sources import Sources
+from asap_proto.wire.body import BodyGauge
+
+from .inflate import inflater
 
 __all__ = [
     "Exchange",
@@ -228,7 +232,11 @@ class Exchange:
         """What was answered, or the head of what is answered in parts."""
         self.begun = True
         if self.is_told:
-            self._write("response", str(response.status), _headers(response.headers), _body(response.body))
+            body = response.body
+            if (coding := response.headers.get("content-encoding")) is not None:
+                # Else whoever inflates what is logged would have what is hidden. It is ours, and so of any size.
+                body = inflater(coding, BodyGauge(sys.maxsize, what="response")).feed(body)
+            self._write("response", str(response.status), _headers(response.headers), _body(body))
 
     def said(self, part: bytes) -> None:
         """A part of an answer."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from asap_proto.errors import Misuse
 from asap_proto.rules.targets import Targets, targets_of
 
-__all__ = ["check_base_url", "shown", "targets_for", "without_user"]
+__all__ = ["check_base_url", "is_here", "shown", "targets_for", "without_user"]
 
 
 def check_base_url(url: str, *, allow_http: bool = False) -> str:
@@ -28,6 +28,11 @@ def check_base_url(url: str, *, allow_http: bool = False) -> str:
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise Misuse(f"{shown(url)} is not encrypted; use https, or allow_http=True if you must")
     return url.rstrip("/")
+
+
+def is_here(url: str) -> bool:
+    """Whether this URL names this machine."""
+    return _is_loopback(urlsplit(url).hostname or "")
 
 
 def targets_for(url: str, targets: Targets | None) -> Targets:

@@ -89,6 +89,13 @@ LatencyTarget = Annotated[
         validator=validators.Number(gt=0),
     ),
 ]
+Compress = Annotated[
+    bool | None,
+    Parameter(
+        env_var="ASAP_COMPRESS",
+        help="Compress large answers, also for callers on this machine; the agent's own if not given.",
+    ),
+]
 Sign = Annotated[
     str | None,
     Parameter(env_var="ASAP_SIGN", help="The file of the key to sign the manifest with; `asap key` makes one."),
@@ -130,6 +137,7 @@ def serve(
     grace: Grace = None,
     proxy: Proxy = None,
     hosts: Hosts = None,
+    compress: Compress = None,
     sign: Sign = None,
     latency_target: LatencyTarget = None,
     log_level: Annotated[str, Parameter(env_var="ASAP_LOG_LEVEL", help=f"One of {', '.join(_LEVELS)}.")] = "info",
@@ -154,6 +162,8 @@ def serve(
     own = agent.settings
     if state is not None:
         check_state(parse_state(state), own.urn, own.limits)
+    if compress is not None:
+        settings["compress"] = compress
     if sign is not None:
         settings["manifest_key"] = read_key(sign)
     listener = _bind(host, port)

@@ -14,6 +14,7 @@ from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.model import Envelope, Manifest, Payload, StateQuery, TaskCancel, TaskResponse
 from asap_proto.roles import (
     AnyCommand,
+    Compress,
     Deliver,
     Job,
     OpenStream,
@@ -28,6 +29,7 @@ from asap_proto.roles import (
 )
 
 from .._shared.clients import ONCE, BaseClient, ClientOptions
+from .._shared.deflate import deflate
 from .._shared.tasks import (
     TaskState,
     compose_message,
@@ -268,6 +270,8 @@ class Client(BaseClient):
                 return time.sleep(command.seconds)
             case Together():
                 return drive_together(command, self._perform, self._turn)
+            case Compress():
+                return deflate(command.body, command.coding)
             case Shared():
                 return tell_once(self._manifests, command, self._perform, self._turn)
             case RecallManifest():

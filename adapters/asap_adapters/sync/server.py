@@ -19,6 +19,7 @@ from asap_proto.roles import (
     Authenticate,
     Background,
     Cancelled,
+    Compress,
     Deliver,
     Emit,
     Forget,
@@ -58,6 +59,7 @@ from asap_proto.rules.identity import Identity
 from asap_proto.stores import MemoryState
 
 from .._shared.agents import Served
+from .._shared.deflate import deflate
 from .._shared.logs import Exchange, log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
@@ -115,6 +117,8 @@ class Performer(BasePerformer):
                 return drive_together(command, self.perform)
             case Background():
                 return self._background(command)
+            case Compress():
+                return deflate(command.body, command.coding)
             case Interrupt():
                 return self._interrupt(command)
             case Pause():
@@ -123,9 +127,17 @@ class Performer(BasePerformer):
                 return self._metrics()
             case ReadState():
                 return self._read_state()
-            case Transmit() | OpenStream() | ReadStream() | Deliver() | Emit() | Watch():
-                raise TypeError(f"a server is never asked to {type(command).__name__} here")
-            case Shared() | RecallManifest() | SaveManifest():
+            case (
+                Transmit()
+                | OpenStream()
+                | ReadStream()
+                | Deliver()
+                | Emit()
+                | Watch()
+                | Shared()
+                | RecallManifest()
+                | SaveManifest()
+            ):
                 raise TypeError(f"a server is never asked to {type(command).__name__} here")
             case _:
                 assert_never(command)
