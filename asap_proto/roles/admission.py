@@ -139,6 +139,7 @@ class Admission:
         self._encodings = ("identity", *encodings)
         self._quota = quota
         self._proxies = proxies
+        self._has_proxies = proxies != Proxies()
         self._shedding = Shedding(limits.late_seconds)
         self._hosts = None if hosts is None else names_of(hosts)
         self._manifest = manifest
@@ -156,7 +157,7 @@ class Admission:
         """
         headers: Headers = _JSON
         said = head.headers
-        address = self._proxies.address_of(head.peer, said) if self._proxies.networks else head.peer
+        address = self._proxies.address_of(head.peer, said) if self._has_proxies else head.peer
         try:
             self._check_head(head)
             if head.path not in _POSTED:
