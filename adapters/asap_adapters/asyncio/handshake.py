@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import closing
 from typing import Any, Final
 
 from asap_proto.limits import Limits
@@ -38,26 +40,27 @@ class Handshake(asyncio.Protocol):
         self.quiet_since = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        # What comes now is not ours to read.
-        transport.pause_reading()
         self.transport = transport
         self._connections.add(self)
         if len(self._connections) > self._limits.connections:
             make_room(self._connections)
-        self._task = asyncio.get_running_loop().create_task(self._shake())
+        loop = asyncio.get_running_loop()
+        steps = loop.start_tls(
+            transport,
+            self,
+            self._context,
+            server_side=True,
+            ssl_handshake_timeout=self._limits.header_seconds,
+            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        # Its first step is taken here and not by a task, a moment later: uvloop would read what comes until then, even
+        # if it is told to pause, and TLS would never see that.
+        waited_for = steps.send(None)
+        self._task = loop.create_task(self._shake(_rest_of(steps, waited_for)))
 
-    async def _shake(self) -> None:
+    async def _shake(self, handshake: Any) -> None:
         try:
-            if self.transport.is_closing():
-                return
-            secured = await asyncio.get_running_loop().start_tls(
-                self.transport,
-                self,
-                self._context,
-                server_side=True,
-                ssl_handshake_timeout=self._limits.header_seconds,
-                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
-            )
+            secured = await handshake
         except OSError:  # no TLS, or too late; the event loop has hung up
             return
         finally:
@@ -86,3 +89,11 @@ class Handshake(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops."""
         self.transport.abort()
+
+
+@types.coroutine
+def _rest_of(steps: Coroutine[Any, Any, Any], waited_for: Any) -> Generator[Any, Any, Any]:
+    """What is still to come of a coroutine that waits for something after its first step."""
+    with closing(steps):
+        yield waited_for
+        return (yield from steps)
