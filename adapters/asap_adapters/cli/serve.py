@@ -106,6 +106,8 @@ def serve(
     if sign is not None:
         settings["manifest_key"] = read_key(sign)
     certificate = _certificate(tls_cert, tls_key)
+    if certificate is not None and chosen == "trio":
+        raise Stop(USAGE, "an agent on trio is served without TLS", remedy="Let a proxy before it speak TLS.")
     mode = _mode(uds_mode)
     listener, file = (listen_at(host, port), None) if uds is None else listen_in(uds, mode)
     try:
