@@ -1,5 +1,6 @@
 """TLS on uvicorn is held to the bounds of HTTP: who shakes hands is a caller like any other."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -20,10 +21,17 @@ GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = Limits(header_seconds=0.4, idle_seconds=0.4, send_seconds=0.4)
 
 
+#: A request under /slow is being answered, and may be.
+begun, go_on = threading.Event(), threading.Event()
+
+
 async def app(scope, receive, send):
-    """Tells by which scheme it was asked; under /large at length."""
+    """Tells by which scheme it was asked; under /large at length, under /slow once it is told to."""
     while (await receive()).get("more_body"):
         pass
+    if scope["path"] == "/slow":
+        begun.set()
+        await asyncio.to_thread(go_on.wait, 10)
     large = scope["path"] == "/large"
     body = bytes(32 << 20) if large else json.dumps([scope["scheme"], scope["client"][0]]).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
@@ -190,6 +198,22 @@ def test_callers_who_shake_hands_make_room(certificate, trusting):
             assert is_served(first)
             assert is_served(second)
             assert heard(silent[3]) == b""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_everybody_waits_for_an_answer(certificate, trusting, loop):
+    """Then it is who comes last that goes, before it has shaken hands."""
+    pytest.importorskip(loop)
+    begun.clear()
+    go_on.clear()
+    with serving(certificate, Limits(connections=1), loop) as (address, connections), call(address, trusting) as busy:
+        busy.sendall(GET % b"/slow")
+        assert begun.wait(10)
+        with socket.create_connection(address, timeout=5) as late:
+            assert heard(late) == b""
+        assert len(connections) == 1
+        go_on.set()
+        assert busy.recv(12) == b"HTTP/1.1 200"
 
 
 def test_a_server_that_stops_waits_for_no_handshake(certificate):

@@ -44,6 +44,8 @@ class Handshake(asyncio.Protocol):
         self._connections.add(self)
         if len(self._connections) > self._limits.connections:
             make_room(self._connections)
+            if transport.is_closing():  # everybody else waits for an answer
+                return
         loop = asyncio.get_running_loop()
         steps = loop.start_tls(
             transport,

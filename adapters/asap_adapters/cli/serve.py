@@ -105,17 +105,12 @@ def serve(
         check_state(parse_state(state), own.urn, own.limits)
     if sign is not None:
         settings["manifest_key"] = read_key(sign)
-    certificate = _certificate(tls_cert, tls_key)
-    if certificate is not None and chosen == "trio":
-        raise Stop(USAGE, "an agent on trio is served without TLS", remedy="Let a proxy before it speak TLS.")
-    mode = _mode(uds_mode)
+    certificate, mode = _certificate(tls_cert, tls_key, chosen), _mode(uds_mode)
     listener, file = (listen_at(host, port), None) if uds is None else listen_in(uds, mode)
     try:
         address = url_of(listener, scheme="http" if certificate is None else "https")
-        if hosts is not None:
-            settings["hosts"] = None if hosts.lower() == "any" else _names(hosts)
-        elif own.hosts is None and _is_on_loopback(listener):
-            settings["hosts"] = _own_names(listener, settings.get("url") or own.url)
+        if hosts is not None or own.hosts is None:
+            settings["hosts"] = _names(hosts, listener, settings.get("url") or own.url)
         plan = Plan(
             target=target,
             app_dir=os.path.abspath(app_dir),
@@ -181,7 +176,12 @@ def _proxies(text: str) -> Proxies:
         ) from None
 
 
-def _names(text: str) -> frozenset[str]:
+def _names(text: str | None, listener: socket.socket, url: str) -> frozenset[str] | None:
+    """What it may be asked by; None for anything."""
+    if text is None:
+        return _own_names(listener, url) if _is_on_loopback(listener) else None
+    if text.lower() == "any":
+        return None
     try:
         return names_of([name.strip() for name in text.split(",")])
     except AsapError as error:
@@ -234,12 +234,14 @@ def _mode(text: str) -> int:
     return int(text, 8)
 
 
-def _certificate(chain: str | None, key: str | None) -> Certificate | None:
+def _certificate(chain: str | None, key: str | None, runtime: Runtime) -> Certificate | None:
     """What is shown to callers, once it is known to be good: each process reads it for itself."""
     if chain is None and key is None:
         return None
     if chain is None or key is None:
         raise Stop(USAGE, "--tls-cert and --tls-key go together", remedy="Name the files of both, in PEM.")
+    if runtime == "trio":
+        raise Stop(USAGE, "an agent on trio is served without TLS", remedy="Let a proxy before it speak TLS.")
     certificate = Certificate(os.path.abspath(chain), os.path.abspath(key))
     tls_context(certificate)
     return certificate
