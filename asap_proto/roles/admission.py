@@ -152,6 +152,7 @@ class Admission:
         self._packed: dict[tuple[str, str], HttpResponse] = {}
         self._quota = quota
         self._proxies = proxies
+        self._has_proxies = proxies != Proxies()
         self._shedding = Shedding(limits.late_seconds)
         self._hosts = None if hosts is None else names_of(hosts)
         self._manifest = manifest
@@ -175,7 +176,7 @@ class Admission:
         """
         headers: Headers = _JSON
         said = head.headers
-        address = self._proxies.address_of(head.peer, said) if self._proxies.networks else head.peer
+        address = self._proxies.address_of(head.peer, said) if self._has_proxies else head.peer
         coding: str | None = None
         if self._compresses and (self._compresses_locally or not is_local(address)):
             coding, headers = choose(said.get("accept-encoding"), self._compresses), self._open

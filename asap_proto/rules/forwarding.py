@@ -18,10 +18,10 @@ _HOPS_MOST = 32
 #: What an IPv6 host is given at least (RFC 6177): it has all addresses of it.
 _IPV6_SITE = 64
 
-#: One parameter of a Forwarded element (RFC 7239 section 4): a token, or a quoted text.
 #: Characters of the longest address: IPv6 with a zone and a port.
 _ADDRESS_LENGTH = 64
 
+#: One parameter of a Forwarded element (RFC 7239 section 4): a token, or a quoted text.
 _pair = re.compile(r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]+)[ \t]*""")
 _port = re.compile(r"(?:\[([^\[\]]*)\]|([0-9.]+))(?::[0-9]{1,5})?").fullmatch
 
@@ -33,6 +33,8 @@ class Proxies:
     """Those who are believed when they say for whom they ask."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    #: Whoever connects by a unix socket, and so from no address.
+    unix: bool = False
 
     def address_of(self, peer: str, headers: Headers) -> str:
         """The address of the caller: the last one on the way here that is no proxy of ours.
@@ -41,16 +43,20 @@ class Proxies:
         it is never reached. Where X-Forwarded-For and Forwarded are both there, the proxy may know one of them alone
         and have passed the other on: they count if they agree. What names no address leaves the last one that did.
         """
-        if not self.networks or (near := _address(peer)) is None or not self._has(near):
+        near = _address(peer)
+        if not (self.unix and not peer if near is None else self._has(near)):
             return peer
-        listed, told = headers.get("x-forwarded-for"), headers.get("forwarded")
-        by_list = None if listed is None else self._farthest(near, listed.split(","))
-        by_element = None if told is None else self._farthest(near, _forwarded(told))
-        if by_list is not None and by_element is not None and by_list != by_element:
+        far = set()
+        if (listed := headers.get("x-forwarded-for")) is not None:
+            far.add(self._farthest(near, listed.split(",")))
+        if (told := headers.get("forwarded")) is not None:
+            far.add(self._farthest(near, _forwarded(told)))
+        if len(far) > 1:
             return peer
-        return str(by_list or by_element or near)
+        found = far.pop() if far else near
+        return peer if found is None else str(found)
 
-    def _farthest(self, near: _Address, hops: list[str]) -> _Address:
+    def _farthest(self, near: _Address | None, hops: list[str]) -> _Address | None:
         for hop in hops[: -_HOPS_MOST - 1 : -1]:
             far = _address(hop)
             if far is None:
@@ -65,16 +71,19 @@ class Proxies:
 
 
 def parse_proxies(texts: Iterable[str]) -> Proxies:
-    """Addresses and networks, such as ``10.0.0.0/8`` and ``::1``; raises `InvalidValue`."""
-    networks = []
+    """Addresses and networks, such as ``10.0.0.0/8`` and ``::1``, or ``unix``; raises `InvalidValue`."""
+    networks, unix = [], False
     for text in texts:
+        if text.strip() == "unix":
+            unix = True
+            continue
         try:
             networks.append(ip_network(text.strip()))
         except ValueError:
             raise InvalidValue(
-                f"{text[:64]!r} is no address and no network of them; expected something like 10.0.0.0/8 or ::1"
+                f"{text[:64]!r} is no address and no network of them; expected something like 10.0.0.0/8, ::1 or unix"
             ) from None
-    return Proxies(tuple(networks))
+    return Proxies(tuple(networks), unix)
 
 
 @lru_cache(maxsize=1024)  # who asks once asks again

@@ -106,6 +106,28 @@ def test_headers_that_come_twice_are_one_list():
         assert OURS.address_of(NEAR, fold([(name, first), (name, second)])) == "192.0.2.1"
 
 
+@pytest.mark.proves("quota.forwarded")
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({"x_forwarded_for": "192.0.2.9, 192.0.2.1"}, "192.0.2.1"),
+        ({"x_forwarded_for": "192.0.2.1, 10.0.0.2"}, "192.0.2.1"),
+        ({"forwarded": "for=192.0.2.1"}, "192.0.2.1"),
+        ({"x_forwarded_for": "192.0.2.1", "forwarded": "for=192.0.2.1"}, "192.0.2.1"),
+        ({"x_forwarded_for": "192.0.2.1", "forwarded": "for=192.0.2.2"}, ""),
+        ({"x_forwarded_for": "unix:", "forwarded": "for=192.0.2.2"}, ""),
+        ({"x_forwarded_for": "unknown"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_gateway_on_a_unix_socket(headers, found):
+    """It has no address itself, and is believed where that was said; whoever has an address is judged by it."""
+    gateway = parse_proxies(["unix", "10.0.0.0/8"])
+    assert at(peer="", proxies=gateway, **headers) == found
+    assert at(peer="192.0.2.9", proxies=gateway, **headers) == "192.0.2.9"
+    assert at(peer="192.0.2.9", proxies=parse_proxies(["unix"]), **headers) == "192.0.2.9"
+
+
 WRITTEN = st.text(st.characters(codec="latin-1"), max_size=60) | st.text('for="=[];, .:192\\', max_size=60)
 
 

@@ -265,7 +265,7 @@ def test_a_task_takes_as_much_room_as_what_is_kept_of_it(room, answer):
 def test_what_stands_in_the_first_line_of_a_log_takes_room():
     """As all that is kept of a task does."""
     store = MemoryState(Limits(task_bytes=RECORD + 100))
-    event = event_of(1, "progress", {"message": "x" * 200})
+    event = event_of(1, {"message": "x" * 200})
     assert store.accept(record_of("task_1"), None, (event,), now=T) == FULL
 
 

@@ -137,8 +137,8 @@ class AgentOptions(TypedDict, total=False):
     #: The names that it may be asked by, such as ``agents.example.org``, and whose pages may ask it; without them any,
     #: but for ``asap serve`` on a loopback address. So no web page drives an agent that its reader can reach.
     hosts: Collection[str]
-    #: Addresses and networks, such as ``10.0.0.0/8``, of the proxies before it. They alone are believed when they say,
-    #: by X-Forwarded-For or Forwarded, for whom they ask.
+    #: Addresses and networks, such as ``10.0.0.0/8``, of the proxies before it; ``unix`` is whoever connects from none,
+    #: by a unix socket. They alone are believed when they say, by X-Forwarded-For or Forwarded, for whom they ask.
     proxies: Sequence[str]
     #: Let `peers` be reached in clear text beyond this machine.
     allow_http: bool

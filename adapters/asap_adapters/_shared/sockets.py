@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from typing import Final
@@ -22,10 +23,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """The base URL of what listens here."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url_of(listener: socket.socket, *, scheme: str = "http") -> str:
+    """The base URL of what listens here; ``unix:`` and its path for a unix socket, which has none."""
+    bound = listener.getsockname()
+    if isinstance(bound, str):
+        return f"unix:{os.path.abspath(bound)}"
+    host, port = bound[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def has_hung_up(connection: int) -> bool:

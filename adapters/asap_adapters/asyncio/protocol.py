@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from asap_proto.limits import Limits
 
 from .._shared.sockets import LOOK_SECONDS, has_hung_up
+from .connections import make_room
+from .handshake import Handshake
 
 __all__ = ["BoundedHttp", "bounded"]
 
@@ -31,9 +34,16 @@ _SEND_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 5
 
 
-def bounded(limits: Limits) -> Any:
-    """The protocol for `uvicorn.Config(http=...)`."""
-    return functools.partial(BoundedHttp, limits)
+def bounded(limits: Limits, *, tls: ssl.SSLContext | None = None) -> Any:
+    """The protocol for `uvicorn.Config(http=...)`, which is then given no certificate: `tls` has it."""
+    if tls is None:
+        return functools.partial(BoundedHttp, limits)
+
+    def begin(server_state: Any, **named: Any) -> Handshake:
+        make = functools.partial(BoundedHttp, limits, server_state=server_state, **named)
+        return Handshake(limits, tls, make, server_state.connections)
+
+    return begin
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -62,8 +72,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._last_words = b""
         self._refusal: HTTPStatus | None = None
         self._unread = 0
-        # When it was made, or something was answered that it asked: the loop's own time has too many moments alike.
-        self._quiet_since = time.monotonic()
+        self.quiet_since = time.monotonic()
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
@@ -74,15 +83,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._expect_head()
         if len(self.connections) > self._limits.connections:
-            self._make_room()
+            make_room(self.connections)  # type: ignore[arg-type]  # all of them are ours
 
-    def _make_room(self) -> None:
-        """Hangs up on whoever was answered, or came, longest ago, and has asked nothing whole since then."""
-        waiting = (each for each in self.connections if isinstance(each, BoundedHttp) and each._is_waiting())
-        min(waiting, key=lambda each: each._quiet_since).transport.abort()
-
-    def _is_waiting(self) -> bool:
-        """Whether nobody waits for us here; so it is with who comes, who goes if all others wait."""
+    @property
+    def is_waiting(self) -> bool:
         return not self.transport.is_closing() and all(cycle.more_body for cycle in self._asked)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -253,7 +257,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         cycle = self._asked.popleft()
-        self._quiet_since = time.monotonic()
+        self.quiet_since = time.monotonic()
         if cycle.more_body:
             self.server_state.total_requests += 1
             self._hang_up()

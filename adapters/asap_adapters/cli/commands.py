@@ -57,6 +57,8 @@ _COMMANDS: Final = (
             "asap serve weather:agent --state tasks.db --grace 30",
             "ASAP_RATE_LIMIT='10/second;100/minute' asap serve weather:agent",
             "asap serve weather:agent --sign key.pem",
+            "asap serve weather:agent --uds /run/weather.sock --proxy unix",
+            "asap serve weather:agent --port 443 --tls-cert chain.pem --tls-key tls.pem",
         ),
     ),
     _Command(

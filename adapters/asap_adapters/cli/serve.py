@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
 import os
+import re
 import signal
 import socket
 from contextlib import suppress
@@ -13,19 +13,40 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter
 
 from asap_proto.errors import AsapError
 from asap_proto.rules.forwarding import Proxies, parse_proxies
 from asap_proto.rules.origins import LOOPBACK_HOSTS, names_of
 from asap_proto.rules.quota import parse_quota
 
-from .._shared.sockets import listen, url_of
+from .._shared.sockets import url_of
 from .commands import Json
 from .fronts import Runtime, extra_missing, front
 from .key import read_key
-from .outcome import FAILED, OK, USAGE, Stop
+from .listening import Certificate, listen_at, listen_in, tls_context
+from .outcome import OK, USAGE, Stop
 from .output import print_json
+from .serve_options import (
+    Compress,
+    Debug,
+    DebugLog,
+    Grace,
+    Hosts,
+    LatencyTarget,
+    MaxRequestSize,
+    MaxThreads,
+    Port,
+    Proxy,
+    RateLimit,
+    Sign,
+    State,
+    TlsCert,
+    TlsKey,
+    Uds,
+    UdsMode,
+    Workers,
+)
 from .servers import SERVE, leave, set_up_logging
 from .states import check_state, parse_state
 from .targets import Plan, load_agent, runtime_for
@@ -37,88 +58,6 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 _EVERYWHERE = ("0.0.0.0", "::")  # nosec B104  # to know them when told, not to bind to them
 _SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "uvicorn"}
 
-Port = Annotated[
-    int, Parameter(help="The port; 0 takes any that is free.", validator=validators.Number(gte=0, lte=65535))
-]
-Workers = Annotated[int, Parameter(help="How many processes.", validator=validators.Number(gte=1))]
-RateLimit = Annotated[
-    str | None, Parameter(env_var="ASAP_RATE_LIMIT", help="For each caller, such as '10/second;100/minute', or none.")
-]
-MaxRequestSize = Annotated[
-    int | None,
-    Parameter(env_var="ASAP_MAX_REQUEST_SIZE", help="Bytes of a request.", validator=validators.Number(gte=1)),
-]
-MaxThreads = Annotated[
-    int | None,
-    Parameter(env_var="ASAP_MAX_THREADS", help="Plain functions that run at once.", validator=validators.Number(gte=1)),
-]
-State = Annotated[
-    str | None,
-    Parameter(
-        env_var="ASAP_STATE",
-        help="Where tasks are kept: a SQLite file, redis://…, postgresql://…, or memory; the agent's own if not given.",
-    ),
-]
-Grace = Annotated[
-    float | None,
-    Parameter(
-        env_var="ASAP_GRACE",
-        help="Seconds that running work may go on when told to stop; then it is given back.",
-        validator=validators.Number(gte=0),
-    ),
-]
-Proxy = Annotated[
-    str | None,
-    Parameter(
-        env_var="ASAP_PROXY",
-        help="The proxies that are believed when they say for whom they ask: addresses and networks, joined by commas.",
-    ),
-]
-Hosts = Annotated[
-    str | None,
-    Parameter(
-        env_var="ASAP_HOSTS",
-        help="Names that it may be asked by, joined by commas, or any; on a loopback address those of this machine.",
-    ),
-]
-LatencyTarget = Annotated[
-    float | None,
-    Parameter(
-        env_var="ASAP_LATENCY_TARGET",
-        help="Seconds that a request may wait for its turn; beyond it some are turned away. Without it none is.",
-        validator=validators.Number(gt=0),
-    ),
-]
-Compress = Annotated[
-    bool | None,
-    Parameter(
-        env_var="ASAP_COMPRESS",
-        help="Compress large answers, also for callers on this machine; the agent's own if not given.",
-    ),
-]
-Sign = Annotated[
-    str | None,
-    Parameter(env_var="ASAP_SIGN", help="The file of the key to sign the manifest with; `asap key` makes one."),
-]
-Debug = Annotated[
-    bool,
-    Parameter(
-        env_var="ASAP_DEBUG",
-        negative="",
-        show_default=False,
-        help="Log all, with the secrets in it, and tell callers the trace of what failed: for your own machine.",
-    ),
-]
-DebugLog = Annotated[
-    bool,
-    Parameter(
-        env_var="ASAP_DEBUG_LOG",
-        negative="",
-        show_default=False,
-        help="Log whole requests and answers, without the secrets in them unless with --debug.",
-    ),
-]
-
 
 def serve(
     target: Annotated[str, Parameter(help="module:agent, looked for in --app-dir and among what is installed.")],
@@ -126,6 +65,10 @@ def serve(
     *,
     host: Annotated[str, Parameter(help="The address to listen on; 0.0.0.0 is every IPv4 one.")] = "127.0.0.1",
     port: Port = 8000,
+    uds: Uds = None,
+    uds_mode: UdsMode = "600",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     runtime: Annotated[Runtime | None, Parameter(help="The front; the agent's own if not given.")] = None,
     workers: Workers = 1,
     url: Annotated[str | None, Parameter(help="Where others reach it, for its manifest.")] = None,
@@ -166,36 +109,40 @@ def serve(
         settings["compress"] = compress
     if sign is not None:
         settings["manifest_key"] = read_key(sign)
-    listener = _bind(host, port)
-    if hosts is not None:
-        settings["hosts"] = None if hosts.lower() == "any" else _names(hosts)
-    elif own.hosts is None and ip_address(listener.getsockname()[0]).is_loopback:
-        settings["hosts"] = _own_names(listener, settings.get("url") or own.url)
-    plan = Plan(
-        target=target,
-        app_dir=os.path.abspath(app_dir),
-        runtime=chosen,
-        url="" if host in _EVERYWHERE else url_of(listener),
-        settings=settings,
-        limits={name: value for name, value in limits.items() if value is not None},
-        state=state,
-        grace=own.limits.grace_seconds if grace is None else grace,
-        log_level=level,
-        debug=debug,
-        debug_log=debug_log,
-    )
-    set_up_logging(plan)
-    if debug and not ip_address(listener.getsockname()[0]).is_loopback:
-        logging.getLogger("asap_adapters.server").warning(
-            "--debug: whoever reaches %s is told the traces of what fails, secrets and all", url_of(listener)
+    certificate, mode = _certificate(tls_cert, tls_key, chosen), _mode(uds_mode)
+    listener, file = (listen_at(host, port), None) if uds is None else listen_in(uds, mode)
+    try:
+        address = url_of(listener, scheme="http" if certificate is None else "https")
+        if hosts is not None or own.hosts is None:
+            settings["hosts"] = _names(hosts, listener, settings.get("url") or own.url)
+        plan = Plan(
+            target=target,
+            app_dir=os.path.abspath(app_dir),
+            runtime=chosen,
+            url="" if uds is not None or host in _EVERYWHERE else address,
+            file=file,
+            certificate=certificate,
+            settings=settings,
+            limits={name: value for name, value in limits.items() if value is not None},
+            state=state,
+            grace=own.limits.grace_seconds if grace is None else grace,
+            log_level=level,
+            debug=debug,
+            debug_log=debug_log,
         )
-    _run(plan, listener, workers, as_json=json)
+        set_up_logging(plan)
+        if debug and not _is_on_loopback(listener):
+            logging.getLogger("asap_adapters.server").warning(
+                "--debug: whoever reaches %s is told the traces of what fails, secrets and all", address
+            )
+        _run(plan, listener, workers, address, as_json=json)
+    finally:
+        if file is not None:
+            file.remove()
     return OK
 
 
-def _run(plan: Plan, listener: socket.socket, workers: int, *, as_json: bool) -> None:
-    url = url_of(listener)
-
+def _run(plan: Plan, listener: socket.socket, workers: int, url: str, *, as_json: bool) -> None:
     def announce() -> None:
         if as_json:
             print_json({"url": url, "pid": os.getpid()}, one_line=True)
@@ -233,7 +180,12 @@ def _proxies(text: str) -> Proxies:
         ) from None
 
 
-def _names(text: str) -> frozenset[str]:
+def _names(text: str | None, listener: socket.socket, url: str) -> frozenset[str] | None:
+    """What it may be asked by; None for anything."""
+    if text is None:
+        return _own_names(listener, url) if _is_on_loopback(listener) else None
+    if text.lower() == "any":
+        return None
     try:
         return names_of([name.strip() for name in text.split(",")])
     except AsapError as error:
@@ -280,12 +232,25 @@ def _need_server(runtime: Runtime) -> None:
         raise extra_missing(error, runtime) from None
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        return listen(host, port)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while")[0]
-        remedy = "Give --host an address of this machine: 127.0.0.1, ::1, or 0.0.0.0 for every one."
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            remedy = "Another --port may be free; --port 0 takes any that is."
-        raise Stop(FAILED, f"can't listen on {host} port {port}: {reason}", remedy=remedy) from None
+def _mode(text: str) -> int:
+    if re.fullmatch("0?[0-7]{3}", text) is None:
+        raise Stop(USAGE, f"--uds-mode: {text} is no mode", remedy="Say it as chmod does: 600, 660 or 666.")
+    return int(text, 8)
+
+
+def _certificate(chain: str | None, key: str | None, runtime: Runtime) -> Certificate | None:
+    """What is shown to callers, once it is known to be good: each process reads it for itself."""
+    if chain is None and key is None:
+        return None
+    if chain is None or key is None:
+        raise Stop(USAGE, "--tls-cert and --tls-key go together", remedy="Name the files of both, in PEM.")
+    if runtime == "trio":
+        raise Stop(USAGE, "an agent on trio is served without TLS", remedy="Let a proxy before it speak TLS.")
+    certificate = Certificate(os.path.abspath(chain), os.path.abspath(key))
+    tls_context(certificate)
+    return certificate
+
+
+def _is_on_loopback(listener: socket.socket) -> bool:
+    """Not so in a unix socket: who can reach it only its operator knows, and a gateway hands on any name."""
+    return listener.family != socket.AF_UNIX and ip_address(listener.getsockname()[0]).is_loopback

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from asap_proto.limits import Limits
 
 from .._shared.logs import Redacting, SafeFormatter, exchanges
 from .fronts import Runtime
+from .listening import tls_context
 from .outcome import FAILED, OK, Stop, bare
 from .targets import Plan, loaded_app
 
@@ -80,6 +82,8 @@ def serve_sync(plan: Plan, listener: socket.socket, ready: Ready) -> None:
             # A handler that still runs is in a thread that can't be cut off, and that Python would wait for.
             sys.stdout.flush()
             logging.shutdown()
+            if plan.file is not None:
+                plan.file.remove()
             os._exit(OK)
 
 
@@ -127,7 +131,7 @@ def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) ->
 
     config = uvicorn.Config(
         app,
-        http=bounded(_within_files(app.limits)),
+        http=bounded(_within_files(app.limits), tls=_tls(plan)),
         ws="none",
         proxy_headers=False,  # the agent knows itself whom to believe
         log_config=None,
@@ -144,6 +148,10 @@ def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) ->
         if ended.code:
             raise _not_started("its words stand above") from None
         raise
+
+
+def _tls(plan: Plan) -> ssl.SSLContext | None:
+    return None if plan.certificate is None else tls_context(plan.certificate)
 
 
 def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:

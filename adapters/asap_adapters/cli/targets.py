@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from attrs import frozen
@@ -19,6 +19,9 @@ from asap_proto.errors import AsapError
 from .fronts import Runtime, runtime_of
 from .outcome import USAGE, Stop
 from .states import open_state, parse_state
+
+if TYPE_CHECKING:
+    from .listening import Certificate, SocketFile
 
 __all__ = ["Plan", "load_agent", "loaded_app", "runtime_for"]
 
@@ -42,6 +45,9 @@ class Plan:
     app_dir: str
     runtime: Runtime
     url: str
+    #: The unix socket that it listens in, and the certificate that it shows.
+    file: SocketFile | None
+    certificate: Certificate | None
     #: Settings of the agent that the command line or the environment changes; limits by their names.
     settings: dict[str, Any]
     limits: dict[str, float]
