@@ -266,7 +266,7 @@ def test_what_stands_in_the_first_line_of_a_log_takes_room():
     """As all that is kept of a task does."""
     store = MemoryState(Limits(task_bytes=RECORD + 100))
     event = event_of(1, {"message": "x" * 200})
-    assert store.accept(record_of("task_1"), None, (event,), now=T) == FULL
+    assert store.accept(record_of(job_of("task_1")), None, (event,), now=T) == FULL
 
 
 def test_an_answer_takes_room():
