@@ -35,7 +35,7 @@ __all__ = ["serve"]
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _EVERYWHERE = ("0.0.0.0", "::")  # nosec B104  # to know them when told, not to bind to them
-_SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "uvicorn"}
+_SERVERS = {"asyncio": "uvicorn", "trio": "httptools", "sync": "uvicorn"}
 
 Port = Annotated[
     int, Parameter(help="The port; 0 takes any that is free.", validator=validators.Number(gte=0, lte=65535))
