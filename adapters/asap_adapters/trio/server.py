@@ -57,31 +57,33 @@ async def serve(
 ) -> None:
     """Serves an ASGI app on a socket that listens, of any family, until `stop` returns; started once the app is.
 
-    Then requests have `grace_seconds` to end, and the app some more to wind up. With `tls` it is HTTPS; `access` is
-    told each answer. Raises `AppNotStarted` for an app that can't start.
+    Then the socket is closed; requests have `grace_seconds` to end, and the app some more to wind up.
+    With `tls` it is HTTPS; `access` is told each answer. Raises `AppNotStarted` for an app that can't start.
     """
     listener.setblocking(False)
     if listener.family != getattr(socket, "AF_UNIX", None):
         # Inherited by what is accepted: an answer in two pieces would wait for a delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    async with trio.open_nursery() as living:
-        life = _Life(app)
-        await living.start(life.live)
-        server = _Server(app, limits, life.state, tls, access)
-        async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                accepting.start_soon(server.accept, listener, connections)
-                accepting.start_soon(server.look_for_late)
-                task_status.started()
-                await stop()
-                accepting.cancel_scope.cancel()
-            server.end()
-            connections.cancel_scope.deadline = trio.current_time() + grace_seconds
-        with trio.move_on_after(grace_seconds + _WIND_UP_SECONDS) as patience:
-            await life.end()
-        if patience.cancelled_caught:
-            log.error("the app did not wind up in time, and was cut off")
-        living.cancel_scope.cancel()
+    with listener:
+        async with trio.open_nursery() as living:
+            life = _Life(app)
+            await living.start(life.live)
+            server = _Server(app, limits, life.state, tls, access)
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(server.accept, listener, connections)
+                    accepting.start_soon(server.look_for_late)
+                    task_status.started()
+                    await stop()
+                    accepting.cancel_scope.cancel()
+                listener.close()  # whoever comes now is told at once, by nobody being there
+                server.end()
+                connections.cancel_scope.deadline = trio.current_time() + grace_seconds
+            with trio.move_on_after(grace_seconds + _WIND_UP_SECONDS) as patience:
+                await life.end()
+            if patience.cancelled_caught:
+                log.error("the app did not wind up in time, and was cut off")
+            living.cancel_scope.cancel()
 
 
 class _Life:
