@@ -227,6 +227,15 @@ def test_an_answer_in_one_piece():
     assert said == b"HTTP/1.1 200 OK\r\nx: y\r\ndate: now\r\ncontent-length: 2\r\n\r\nhi"
 
 
+def test_a_body_that_nobody_asks_for():
+    """It is passed over with the answer, and what follows is told as ever."""
+    made = asked(post() + get(target="/next"))
+    answered(made)
+    following = made.next()
+    assert isinstance(following, Head)
+    assert following.target == b"/next"
+
+
 def test_a_date_of_the_apps_own():
     """It is the only one."""
     assert answered(asked(get()), headers=[(b"date", b"then")], date=b"now").count(b"date: ") == 1

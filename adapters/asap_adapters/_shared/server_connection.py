@@ -366,6 +366,8 @@ class ServerConnection:
             self._asked = None
             self._answered += 1
             self.is_begun = False
+            while self._events and not isinstance(self._events[0], Head):  # nobody has asked for the body
+                self._events.popleft()
             if not self.keeps:
                 self.is_over = True
         end = b""
