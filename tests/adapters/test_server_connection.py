@@ -4,7 +4,7 @@ import itertools
 from http import HTTPStatus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asap_proto.limits import Limits
@@ -105,6 +105,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.floats(0, 1, exclude_max=True), max_size=20))
 def test_it_does_not_matter_how_bytes_are_cut(name, cuts):
     """Whatever packets they come in, the same bytes mean the same."""
@@ -272,6 +273,8 @@ def test_a_large_body_is_not_copied(more):
     made = asked(get())
     made.begin(200, ())
     assert made.say(body, more=more)[1] is body
+    if more:
+        assert made.say(b"", more=True) == []
 
 
 @pytest.mark.parametrize(

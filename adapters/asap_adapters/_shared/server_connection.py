@@ -377,7 +377,8 @@ class ServerConnection:
                 end = b"\r\n"
             if not more:
                 end += b"0\r\n\r\n"
-        return [head + data + end] if len(data) <= _JOINED_BYTES else [head, data, end]
+        pieces = [head + data + end] if len(data) <= _JOINED_BYTES else [head, data, end]
+        return [piece for piece in pieces if piece]
 
     def _head(self, size: int, *, more: bool) -> bytes:
         """The head of the answer that was begun, and how what follows is framed."""

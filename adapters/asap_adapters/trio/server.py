@@ -223,7 +223,7 @@ class _Connection:
         self._place: dict[str, Any] | None = None
         self._tls: trio.SSLStream[_Wire] | None = None
         # What of an answer the other end has not taken yet.
-        self._unsent: bytes | memoryview = b""
+        self._unsent: list[bytes | memoryview] = []
         self.http = ServerConnection(server.limits)
         #: How many of the app's tasks wait for something to come.
         self.receivers = 0
@@ -234,7 +234,7 @@ class _Connection:
         """Answers requests until there are no more, and ends alone, whatever happens."""
         try:
             if self._server.tls is not None:
-                self._tls = trio.SSLStream(_Wire(self), self._server.tls, server_side=True, https_compatible=True)
+                self._tls = trio.SSLStream(_Wire(self), self._server.tls, server_side=True)
                 await self._tls.do_handshake()
             while (head := await self._next()) is not None and await self._answer(head):
                 pass
@@ -376,38 +376,42 @@ class _Connection:
 
     async def say(self, pieces: list[bytes]) -> None:
         """Sends, as far as anybody is there to hear it."""
+        if self.is_gone:
+            return
         try:
-            for piece in pieces:
-                if self.is_gone:
-                    return
-                if self._tls is None:
-                    await self.push(piece)
-                else:
-                    await self._tls.send_all(piece)
+            if self._tls is None:
+                await self.push(pieces)
+            else:
+                await self._tls.send_all(b"".join(pieces))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             self.is_gone = True
 
-    async def push(self, data: bytes) -> None:
-        """Sends all of it, and before it what is left of what was cut off; hangs up on who does not read."""
-        if self._unsent:
-            self._unsent = memoryview(bytes(self._unsent) + data)
-        else:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            if sent == len(data):
-                return
-            self._unsent = memoryview(data)[sent:]
+    async def push(self, pieces: list[bytes]) -> None:
+        """Sends all, and before it what was cut off; hangs up on who does not read."""
+        self._unsent += pieces
+        if len(self._unsent) == 1:
+            self._send()  # nearly always that is all
         while self._unsent and not self.is_gone:
-            enough = max(0, len(self._unsent) - _PIECE_BYTES)
+            sent = 0
             with trio.move_on_after(self._server.limits.send_seconds) as patience:
-                while len(self._unsent) > enough:
-                    await trio.lowlevel.wait_writable(self._socket)
-                    with suppress(BlockingIOError):
-                        self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                while self._unsent and sent < _PIECE_BYTES:
+                    count = self._send()
+                    sent += count
+                    if not count:
+                        await trio.lowlevel.wait_writable(self._socket)
             if patience.cancelled_caught:
                 self.hang_up()
+
+    def _send(self) -> int:
+        """Sends of the first piece what is taken at once: so many bytes."""
+        piece = self._unsent.pop(0)
+        try:
+            sent = self._socket.send(piece)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(piece):
+            self._unsent.insert(0, memoryview(piece)[sent:])
+        return sent
 
     async def pull(self) -> bytes:
         """What comes, as it is; nothing once the other end has said all."""
@@ -499,7 +503,7 @@ class _Wire(trio.abc.Stream):
         self._connection = connection
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._connection.push(bytes(data))
+        await self._connection.push([bytes(data)])
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
