@@ -30,8 +30,8 @@ def test_who_was_answered_longest_ago_makes_room():
     all_of_them.answer("a", 1.0)
     all_of_them.ask("b")
     assert all_of_them.come("d", 2.0) == "c"
-    all_of_them.go("c")
     assert all_of_them.come("e", 2.0) == "a"
+    assert all_of_them.members == {"b", "d", "e"}
 
 
 def test_who_comes_last_goes_where_all_wait():

@@ -34,11 +34,15 @@ class Crowd(Generic[C]):
         self._idle: OrderedDict[C, float] = OrderedDict()
 
     def come(self, one: C, now: float) -> C | None:
-        """Lets it in; gives who has to make room for it, which it is itself where all others wait for answers."""
+        """Lets it in; gives who has gone to make room, which it is itself where all others wait for answers."""
         self.members.add(one)
         self._quiet[one] = None
         self._heads[one] = now
-        return next(iter(self._quiet)) if len(self.members) > self._limits.connections else None
+        if len(self.members) <= self._limits.connections:
+            return None
+        oldest = next(iter(self._quiet))
+        self.go(oldest)
+        return oldest
 
     def go(self, one: C) -> None:
         """It is gone."""

@@ -191,10 +191,10 @@ class _Server:
     def _take(self, caller: socket.socket, address: Any, connections: trio.Nursery) -> None:
         caller.setblocking(False)
         connection = _Connection(self, caller, address)
-        oldest = self.crowd.come(connection, trio.current_time())
+        too_many = self.crowd.come(connection, trio.current_time())
         connections.start_soon(connection.run, name="a connection")
-        if oldest is not None:
-            oldest.hang_up()
+        if too_many is not None:
+            too_many.hang_up()
 
     async def look_for_late(self) -> None:
         """Ends what takes too long to come, until cancelled."""
@@ -258,8 +258,10 @@ class _Connection:
     def expire(self) -> None:
         """What was to come is late: half a head is answered."""
         self.http.expire()
-        self.is_gone = not self.http.is_over
-        trio.lowlevel.notify_closing(self._socket)
+        if self.http.is_over:
+            trio.lowlevel.notify_closing(self._socket)
+        else:
+            self.hang_up()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -298,11 +300,14 @@ class _Connection:
             server.access.info(
                 '%s "%s %s" %d', self._address, head.method, head.target.decode("ascii"), exchange.status
             )
-        # Nothing that was set for one request is there in the next.
+        # Nothing that was set for one request is there in the next: trio takes this up when this task runs again.
         trio.lowlevel.current_task().context = server.context.copy()
         if not http.is_answered or not http.keeps or self.is_gone:
             return False
-        server.crowd.answer(self, trio.current_time())
+        now = trio.current_time()
+        server.crowd.answer(self, now)
+        if http.is_in_head:  # it came with what was answered
+            server.crowd.hear(self, now, begins=True)
         return not server.is_ending
 
     async def _fail(self, failure: Exception | None) -> None:
