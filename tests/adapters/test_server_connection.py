@@ -180,6 +180,13 @@ def test_what_is_around_a_body_is_bounded():
     assert events(made)[-1] == Refusal(HTTPStatus.BAD_REQUEST)
 
 
+def test_the_most_headers_may_wish_for_another_protocol():
+    """What we say to hear its body out is not counted."""
+    more = "Connection: upgrade\r\nUpgrade: h2c\r\n" + "X: y\r\n" * (LIMITS.header_count - 4)
+    assert events(connection(post(more=more)))[1:] == [Body(b"hello"), End()]
+    assert events(connection(post(more=more + "X: y\r\n"))) == [Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)]
+
+
 def test_the_smallest_chunks_are_sound():
     """What is around them is no more than they need."""
     head = CHUNKED[: CHUNKED.index(b"\r\n\r\n") + 4]

@@ -252,7 +252,6 @@ class ServerConnection:
         self._turn += 1
         self._raw = self._head_bytes = self._header_count = 0
         self._target = b""
-        self._headers = []
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -305,6 +304,7 @@ class ServerConnection:
         self._tell_body()
         self._events.append(_END)
         self._whole += 1
+        self._headers = []  # they are the app's, and not held while nothing is asked
         self._part = "idle"
         if self._is_last:
             self.is_over = True
@@ -414,12 +414,20 @@ class ServerConnection:
 
 
 class _Bodies:
-    """What is heard of a request whose head was heard already."""
+    """What is heard of a request whose head was heard already: its body, and trailers."""
 
     def __init__(self, connection: ServerConnection) -> None:
-        self.on_header = connection.on_header
+        self._connection = connection
+        self._is_behind_head = False
         self.on_body = connection.on_body
         self.on_message_complete = connection._complete
+
+    def on_headers_complete(self) -> None:
+        self._is_behind_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_behind_head:
+            self._connection.on_header(name, value)
 
 
 def _authority(target: bytes) -> bytes:
