@@ -317,6 +317,33 @@ def test_who_waits_for_the_end_of_a_request_is_told_of_a_caller_who_leaves():
         assert gone.wait(10)
 
 
+def test_any_task_of_an_app_may_ask_for_the_caller():
+    """Two that wait at the same time are told both; one that only looks, and does not wait, is told too."""
+    begun, gone, looked = threading.Event(), threading.Event(), []
+
+    async def app(scope, receive, send):
+        async def look():
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                return (await receive())["type"]
+
+        await receive()
+        looked.append(await look())
+        begun.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            nursery.start_soon(receive)
+        looked.append(await look())
+        gone.set()
+
+    with serving(plain(app)) as (address, _):
+        with Line(address) as line:
+            line.say(GET)
+            assert begun.wait(10)
+        assert gone.wait(10)
+    assert looked == [None, "http.disconnect"]
+
+
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 

@@ -372,12 +372,26 @@ class _Connection:
 
     async def watch(self, exchange: _Exchange) -> None:
         """Waits until the other end hangs up. What it asks meanwhile is not read, so it is looked for now and then."""
+        is_quiet = True
         with suppress(trio.ClosedResourceError):
-            await trio.lowlevel.wait_readable(self._socket)
-            while not (exchange.is_over or self.is_gone or has_hung_up(self._socket.fileno())):  # noqa: ASYNC110
-                await trio.sleep(LOOK_SECONDS)
+            while not (exchange.is_over or self.is_gone or self._is_left()):
+                if is_quiet:
+                    is_quiet = False
+                    with suppress(trio.BusyResourceError):  # another task of the app's waits for it
+                        await trio.lowlevel.wait_readable(self._socket)
+                else:
+                    await trio.sleep(LOOK_SECONDS)
         if not exchange.is_over:
             self.is_gone = True
+
+    def _is_left(self) -> bool:
+        """Whether the other end has hung up. Not every system's poll tells, but an end with nothing before it shows."""
+        try:
+            return has_hung_up(self._socket.fileno()) or not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     async def say(self, pieces: list[bytes]) -> None:
         """Sends, as far as anybody is there to hear it."""
