@@ -74,6 +74,7 @@ def uvicorn_serving(limits):
 def trio_serving(limits):
     """Our own server; its address."""
     trio = pytest.importorskip("trio")
+    pytest.importorskip("httptools")
     from asap_adapters.trio.server import serve
 
     stop = threading.Event()

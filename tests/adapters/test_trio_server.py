@@ -15,9 +15,13 @@ import pytest
 from asap_proto.limits import Limits
 from hostile.sockets import Line, parse
 
-trio = pytest.importorskip("trio")
-pytest.importorskip("trio.testing")
-server = pytest.importorskip("asap_adapters.trio.server")
+pytest.importorskip("trio")
+pytest.importorskip("httptools")
+
+import trio
+import trio.testing
+
+from asap_adapters.trio.server import AppNotStarted, serve
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -32,7 +36,7 @@ def serving(app, listener=None, **options):
         async with trio.open_nursery() as nursery:
             told = functools.partial(trio.to_thread.run_sync, stop.wait)
             how = {"limits": Limits(), "grace_seconds": 10.0} | options
-            await nursery.start(functools.partial(server.serve, app, listener, stop=told, **how))
+            await nursery.start(functools.partial(serve, app, listener, stop=told, **how))
             ready.set()
 
     listener = listener or socket.create_server(("127.0.0.1", 0))
@@ -113,10 +117,8 @@ def test_an_app_that_can_not_start(how):
         await send({"type": "lifespan.startup.failed", "message": "no store"})
 
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(BaseExceptionGroup) as raised:
-        trio.run(
-            functools.partial(server.serve, app, listener, limits=Limits(), stop=trio.sleep_forever, grace_seconds=1.0)
-        )
-    found = raised.value.subgroup(server.AppNotStarted)
+        trio.run(functools.partial(serve, app, listener, limits=Limits(), stop=trio.sleep_forever, grace_seconds=1.0))
+    found = raised.value.subgroup(AppNotStarted)
     while isinstance(found, BaseExceptionGroup):
         (found,) = found.exceptions
     assert "no store" in str(found)
