@@ -102,8 +102,7 @@ class Limits:
     reply_bytes: int = 10 * 1024 * 1024
     #: Lines of one request's head: a server may bound them itself, and earlier.
     header_count: int = 100
-    #: Bytes of one request's line and headers, or its trailers, under `asap serve` and `serving`; on trio at most
-    #: 16 KiB of them come in more than one piece.
+    #: Bytes of one request's line and headers, or its trailers, under `asap serve` and `serving`.
     header_bytes: int = 64 * 1024
     #: Values of one JSON text, counted before it is parsed (an empty array or object may count twice): in memory each
     #: takes up to a hundred times its bytes.

@@ -1,6 +1,6 @@
-"""HTTP on uvicorn is held to bounds, whatever app it serves."""
+"""HTTP is held to the same bounds by both servers, whatever app they serve."""
 
-import asyncio
+import functools
 import json
 import socket
 import threading
@@ -12,7 +12,7 @@ import pytest
 from asap_proto.limits import Limits
 from hostile.sockets import Line
 
-uvicorn = pytest.importorskip("uvicorn")
+anyio = pytest.importorskip("anyio")
 
 LIMITS = Limits(
     header_bytes=4096, header_count=20, header_seconds=0.4, idle_seconds=0.4, send_seconds=0.4, request_bytes=1 << 20
@@ -37,7 +37,7 @@ async def app(scope, receive, send):
             break
     if scope["path"] == "/slow":
         begun.set()
-        await asyncio.sleep(1.0)
+        await anyio.sleep(1.0)
     told = {"headers": {name.decode(): value.decode() for name, value in scope["headers"]}, "body": len(heard)}
     body = bytes(32 << 20) if scope["path"] == "/large" else json.dumps(told).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
@@ -45,8 +45,9 @@ async def app(scope, receive, send):
 
 
 @contextmanager
-def serving(limits):
-    """A server of that app; its address."""
+def uvicorn_serving(limits):
+    """Uvicorn with our protocol; its address."""
+    uvicorn = pytest.importorskip("uvicorn")
     from asap_adapters.asyncio.protocol import bounded
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -69,8 +70,34 @@ def serving(limits):
             running.join()
 
 
+@contextmanager
+def trio_serving(limits):
+    """Our own server; its address."""
+    trio = pytest.importorskip("trio")
+    pytest.importorskip("httptools")
+    from asap_adapters.trio.server import serve
+
+    stop = threading.Event()
+    told = functools.partial(trio.to_thread.run_sync, stop.wait)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        run = functools.partial(serve, app, listener, limits=limits, stop=told, grace_seconds=1)
+        running = threading.Thread(target=trio.run, args=(run,))
+        running.start()
+        try:
+            yield listener.getsockname()
+        finally:
+            stop.set()
+            running.join()
+
+
+@pytest.fixture(scope="module", params=[uvicorn_serving, trio_serving], ids=["asyncio", "trio"])
+def serving(request):
+    """What serves that app, on each runtime."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def address():
+def address(serving):
     """A server with low limits."""
     with serving(LIMITS) as bound:
         yield bound
@@ -224,7 +251,7 @@ def wait_busily(line):
     assert begun.wait(10)
 
 
-def test_more_connections_than_there_is_room_for():
+def test_more_connections_than_there_is_room_for(serving):
     """Whoever was answered longest ago, or never asked all, makes room; nobody does who waits for an answer."""
     with serving(Limits(connections=3)) as address, Line(address) as busy, Line(address) as oldest:
         wait_busily(busy)
@@ -238,7 +265,7 @@ def test_more_connections_than_there_is_room_for():
         assert busy.exchange(()).status == 200
 
 
-def test_everybody_waits_for_an_answer():
+def test_everybody_waits_for_an_answer(serving):
     """Then it is who comes last that goes."""
     with serving(Limits(connections=1)) as address, Line(address) as busy:
         wait_busily(busy)

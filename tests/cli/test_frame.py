@@ -143,7 +143,7 @@ def test_without_the_extra_of_a_front(package, words, extra):
 
 def test_help_works_without_the_fronts():
     """Help, validate and schema need the extra `cli` alone."""
-    missing = {"anyio", "brotli", "httpx", "hypercorn", "prometheus_client", "trio", "uvicorn", "waitress"}
+    missing = {"anyio", "brotli", "httptools", "httpx", "prometheus_client", "trio", "uvicorn", "waitress"}
     assert without(missing, "--help").returncode == 0
     assert without(missing, "serve", "--help").returncode == 0
     assert without(missing, "schema", "Envelope").returncode == 0

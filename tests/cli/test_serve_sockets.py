@@ -36,7 +36,7 @@ def certificate(tmp_path_factory):
     return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "sync"])
+@pytest.mark.parametrize("runtime", ["asyncio", "trio", "sync"])
 def test_tls(serving, agent_module, certificate, runtime):
     """It is told by its URL, to callers and in the manifest; in clear text nobody is answered."""
     words = ["--tls-cert", certificate.chain, "--tls-key", certificate.key, "--workers", "2"]

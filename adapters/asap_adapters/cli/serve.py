@@ -56,7 +56,7 @@ __all__ = ["serve"]
 
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _EVERYWHERE = ("0.0.0.0", "::")  # nosec B104  # to know them when told, not to bind to them
-_SERVERS = {"asyncio": "uvicorn", "trio": "hypercorn.trio", "sync": "uvicorn"}
+_SERVERS = {"asyncio": "uvicorn", "trio": "httptools", "sync": "uvicorn"}
 
 
 def serve(
@@ -109,7 +109,7 @@ def serve(
         settings["compress"] = compress
     if sign is not None:
         settings["manifest_key"] = read_key(sign)
-    certificate, mode = _certificate(tls_cert, tls_key, chosen), _mode(uds_mode)
+    certificate, mode = _certificate(tls_cert, tls_key), _mode(uds_mode)
     listener, file = (listen_at(host, port), None) if uds is None else listen_in(uds, mode)
     try:
         address = url_of(listener, scheme="http" if certificate is None else "https")
@@ -238,14 +238,12 @@ def _mode(text: str) -> int:
     return int(text, 8)
 
 
-def _certificate(chain: str | None, key: str | None, runtime: Runtime) -> Certificate | None:
+def _certificate(chain: str | None, key: str | None) -> Certificate | None:
     """What is shown to callers, once it is known to be good: each process reads it for itself."""
     if chain is None and key is None:
         return None
     if chain is None or key is None:
         raise Stop(USAGE, "--tls-cert and --tls-key go together", remedy="Name the files of both, in PEM.")
-    if runtime == "trio":
-        raise Stop(USAGE, "an agent on trio is served without TLS", remedy="Let a proxy before it speak TLS.")
     certificate = Certificate(os.path.abspath(chain), os.path.abspath(key))
     tls_context(certificate)
     return certificate

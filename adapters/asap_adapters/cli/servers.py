@@ -52,7 +52,7 @@ def set_up_logging(plan: Plan) -> None:
     if plan.debug_log:
         exchanges.setLevel(logging.DEBUG)
     if not plan.debug:
-        for chatty in ("coredis", "uvicorn", "hypercorn", "httpx", "httpcore"):
+        for chatty in ("coredis", "uvicorn", "httpx", "httpcore"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -155,22 +155,13 @@ def _tls(plan: Plan) -> ssl.SSLContext | None:
 
 
 def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
-    """Hypercorn's trio worker, until it is told to stop."""
+    """Our own server, until it is told to stop."""
     import trio
-    from hypercorn.config import Config
-    from hypercorn.utils import LifespanFailureError
 
     from .._awaiting.app import patience_with
-    from ..trio.protocol import serve
-
-    config = Config()
-    config.accesslog = logging.getLogger("hypercorn.access") if plan.debug else None
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.include_server_header = False
-    config.shutdown_timeout = plan.grace + SPARE_SECONDS
+    from ..trio.server import AppNotStarted, serve
 
     async def main(app: Any) -> None:
-        config.graceful_timeout = patience_with(app)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
 
             async def told() -> None:
@@ -178,18 +169,25 @@ def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
                     app.close()
                     return
 
-            limits = _within_files(app.limits)
-            run = functools.partial(serve, app, config, listener, limits=limits, stop=told)
+            run = functools.partial(
+                serve,
+                app,
+                listener,
+                limits=_within_files(app.limits),
+                stop=told,
+                grace_seconds=patience_with(app),
+                tls=_tls(plan),
+                access=logging.getLogger("asap_adapters.access") if plan.debug else None,
+            )
             async with trio.open_nursery() as nursery:
                 await nursery.start(run)
-                await trio.sleep(0.02)  # an app that can't start is heard of a little later
                 ready()
 
     with loaded_app(plan) as app:
         try:
             trio.run(main, app)
         except BaseExceptionGroup as group:
-            if (failed := group.subgroup(LifespanFailureError)) is not None:
+            if (failed := group.subgroup(AppNotStarted)) is not None:
                 raise _not_started(str(bare(failed))) from None
             raise
 

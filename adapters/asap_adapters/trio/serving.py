@@ -1,4 +1,4 @@
-"""A server in this trio run, for tests, demos and notebooks: hypercorn on a socket of its own."""
+"""A server in this trio run, for tests, demos and notebooks, on a socket of its own."""
 
 from __future__ import annotations
 
@@ -20,27 +20,22 @@ __all__ = ["serving"]
 @asynccontextmanager
 async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serves an ASGI app while the block runs; gives its base URL."""
-    from hypercorn.config import Config  # of the extra `server`, without which the front stands too
-
-    from .protocol import serve
+    from .server import serve  # it parses with what the extra `server` brings, without which the front stands too
 
     limits = app.limits if isinstance(app, App) else Limits()
     listener = listen(host, port)
-    config = Config()
-    config.accesslog = config.errorlog = None
-    config.graceful_timeout = patience_with(app)
-    config.shutdown_timeout = config.graceful_timeout + 5.0
     stop = trio.Event()
     failed: Exception | None = None
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, app, config, listener, limits=limits, stop=stop.wait))
+        run = partial(serve, app, listener, limits=limits, stop=stop.wait, grace_seconds=patience_with(app))
+        await nursery.start(run)
         try:
             yield url_of(listener)
         except Exception as error:  # noqa: BLE001  (it goes on below: the nursery would wrap it)
             failed = error
         finally:
             if isinstance(app, App):
-                app.close()  # hypercorn says so to the app only once no stream is open any more
+                app.close()  # else it would hear of it only once no stream is open any more
             stop.set()
     if failed is not None:
         raise failed
