@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import multiprocessing
 import os
@@ -112,6 +113,12 @@ def _files() -> int:
     return sys.maxsize if now == resource.RLIM_INFINITY else now
 
 
+def _settle() -> None:
+    """No collection of garbage looks at what is there by now: each request would pay for that."""
+    gc.collect()
+    gc.freeze()
+
+
 def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) -> None:
     """Ends by `SystemExit`, as the signal that stops it has it; raises `Stop` where the app can't start."""
     import uvicorn
@@ -123,6 +130,7 @@ def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) ->
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if not self.should_exit:
+                _settle()
                 ready()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -181,6 +189,7 @@ def serve_trio(plan: Plan, listener: socket.socket, ready: Ready) -> None:
             )
             async with trio.open_nursery() as nursery:
                 await nursery.start(run)
+                _settle()
                 ready()
 
     with loaded_app(plan) as app:
