@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from asap_proto.model import (
     TaskResponse,
     TaskStatus,
     TextPart,
+    make_ulid,
 )
 from asap_proto.roles import (
     Accept,
@@ -51,6 +53,7 @@ __all__ = [
     "encode_response",
     "free_form",
     "parts",
+    "prose",
     "requests",
     "response",
 ]
@@ -116,6 +119,34 @@ def free_form(size: int) -> bytes:
     document = _request(1, "one long string", True, "")
     document["params"]["envelope"]["payload"]["input"] = {"items": [item] * (size // len(orjson.dumps(item)))}
     return orjson.dumps(document)
+
+
+def prose(size: int, seed: int) -> Envelope:
+    """A task request of about this size as JSON, whose input is what a search might have found: another by `seed`."""
+    from pydoc_data.topics import topics  # English that each Python brings along
+
+    chance = random.Random(seed)  # nosec B311  # so that it is the same in each run
+    texts = [" ".join(text.split()) for text in topics.values()]
+    found: list[dict[str, Any]] = []
+    room = size - 600  # the envelope around them
+    while room > 0:
+        text = chance.choice(texts)
+        start = chance.randrange(max(1, len(text) - 300))
+        found.append(
+            {
+                "id": make_ulid(SYSTEM.clock.now(), chance.getrandbits(80)),
+                "title": text[:60],
+                "url": f"https://example.org/{chance.choice(('news', 'papers', 'notes'))}/{chance.getrandbits(48):x}",
+                "score": round(chance.random(), 6),
+                "published": f"202{chance.randrange(6)}-0{chance.randrange(1, 10)}-1{chance.randrange(10)}T08:00:00Z",
+                "tags": chance.sample(("python", "network", "agent", "json", "report", "draft"), 3),
+                "snippet": text[start : start + chance.randrange(150, 350)],
+            }
+        )
+        room -= len(orjson.dumps(found[-1]))
+    document = _request(1, "one long string", True, "")["params"]["envelope"]
+    document["payload"]["input"] = {"results": found}
+    return decode_envelope(document, size=size)
 
 
 def parts(size: int) -> bytes:
