@@ -55,13 +55,14 @@ def bench(
         peers=peers,
         progress=_progress,
     )
-    # As Ctrl-C does, it ends the processes that were started.
-    signal.signal(signal.SIGTERM, _leave)
     machine = measuring.machine()
+    before = signal.signal(signal.SIGTERM, _leave)  # as Ctrl-C does, it ends the processes that were started
     try:
         figures = list(measuring.run(options, chosen))
     except ModuleNotFoundError as error:
         raise extra_missing(error, "asyncio") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     holds = all(figure.holds is not False for figure in figures)
     if json:
         made = {"suites": chosen, "rounds": rounds, "seconds": seconds, "holds": holds, "machine": machine}
