@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -101,6 +102,8 @@ class Rounds:
             return Figure(name, None, unit, baseline, None, floor, None, at_least, self._absent[of[0]])
         values = self._values(*of)
         value = statistics.median(values) * scale
+        if math.isnan(value):
+            return Figure(name, None, unit, baseline, None, floor, None, at_least, "told by Linux alone")
         if to is not None and to[0] in self._absent:
             return Figure(name, value, unit, baseline, None, floor, None, at_least, self._absent[to[0]])
         ratio = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -96,19 +97,21 @@ class Child:
         return answer
 
     def cpu_seconds(self) -> float:
-        """Seconds that it has run until now on any core, with the processes that it started."""
+        """Seconds that it has run until now on any core, with the processes that it started; unknown but on Linux."""
+        if sys.platform != "linux":
+            return math.nan
         # How Linux numbers the CPU clock of another process: finer than the ticks of /proc/PID/stat, and threads that
         # have ended count.
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids())
 
-    def resident_bytes(self) -> int:
-        """Memory that it takes, with the processes that it started."""
+    def resident_bytes(self) -> float:
+        """Memory that it takes, with the processes that it started; unknown but on Linux."""
+        if sys.platform != "linux":
+            return math.nan
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
         return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def _pids(self) -> Iterator[int]:
-        if sys.platform != "linux":
-            raise Void("CPU and memory of another process are read as Linux tells them")
         waiting = [self._process.pid]
         while waiting:
             pid = waiting.pop()

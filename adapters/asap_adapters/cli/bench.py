@@ -108,7 +108,7 @@ def _show(figures: Sequence[Any]) -> None:
         shown.add_row(
             each.suite,
             each.name,
-            "" if each.value is None else f"{each.value:.4g} {each.unit}",
+            "" if each.value is None else f"{each.value:{',.0f' if each.value >= 1000 else '.4g'}} {each.unit}",
             "" if each.ratio is None else f"{each.ratio:.2f}",
             bound,
             each.baseline or "",
