@@ -105,29 +105,28 @@ def _measure(subjects: list[_Subject], rounds: Rounds, options: Options) -> None
     with ExitStack() as stack:
         load = stack.enter_context(Child(module("load"), core=CLIENT_CORE))
         for subject in subjects:
-            at = [_at(subject, connections) for connections in subject.connections]
+            names = {_at(subject, connections): connections for connections in subject.connections}
+            if subject.missing:
+                for name in names:
+                    rounds.leave_out(name, subject.missing)
+                continue
+            options.progress(f"starting {subject.name}")
             try:
-                if subject.missing:
-                    raise FileNotFoundError(subject.missing)
-                options.progress(f"starting {subject.name}")
                 server = stack.enter_context(subject.serve())
-            except FileNotFoundError as error:
-                for name in at:
-                    rounds.leave_out(name, str(error))
+                ask = partial(
+                    rates,
+                    load,
+                    server,
+                    seconds=options.seconds,
+                    full=subject.is_full,
+                    repeats_mark=not subject.is_bare,
+                )
+                ask(SOME)  # the first requests cost more than all that follow
             except Void as error:
-                for name in at:
+                for name in names:
                     rounds.spoil(name, str(error))
             else:
-                for name, connections in zip(at, subject.connections, strict=True):
-                    turns[name] = partial(
-                        rates,
-                        load,
-                        server,
-                        connections,
-                        options.seconds,
-                        full=subject.is_full,
-                        repeats_mark=not subject.is_bare,
-                    )
+                turns |= {name: partial(ask, connections) for name, connections in names.items()}
         rounds.measure(turns)
 
 
