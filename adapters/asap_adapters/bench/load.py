@@ -22,6 +22,10 @@ from .messages import end_of
 __all__: list[str] = []
 
 
+#: First requests that are sent together: an agent may have fewer places for requests than for connections.
+_FIRST_AT_ONCE = 100
+
+
 class _Tally:
     """What came of it all."""
 
@@ -116,14 +120,22 @@ class _Load:
         letters = iter(Letters(**letter))
         made = partial(_Connection, letters, head.encode(), repeats_mark=repeats_mark)
         loop = asyncio.get_running_loop()
-        for _ in range(connections):
-            _, connection = await loop.create_connection(made, "127.0.0.1", port)
-            self._open.append(connection)
-        return await self.run(seconds=0.0)
+        while (room := connections - len(self._open)) > 0:
+            some = [
+                (await loop.create_connection(made, "127.0.0.1", port))[1] for _ in range(min(room, _FIRST_AT_ONCE))
+            ]
+            self._open += some
+            told = await self._ask(some, 0.0)
+            if told["failures"]:
+                return told
+        return {}
 
     async def run(self, *, seconds: float) -> Any:
         """Asks again and again on each connection, and lets the last ones be answered."""
-        tally, left, over = self._begin()
+        return await self._ask(self._open, seconds)
+
+    async def _ask(self, connections: list[_Connection], seconds: float) -> dict[str, Any]:
+        tally, left, over = _begin(connections)
         in_time = 0
         until = perf_counter() + seconds
 
@@ -137,7 +149,7 @@ class _Load:
             if not left:
                 over.set()
 
-        for connection in self._open:
+        for connection in connections:
             connection.answered = answered
             connection.send()
         await over.wait()
@@ -145,7 +157,7 @@ class _Load:
 
     async def pace(self, *, rate: float, seconds: float) -> Any:
         """Asks at a steady rate, whatever the answers take: how late each is counts from when its request was due."""
-        tally, _, over = self._begin()
+        tally, _, over = _begin(self._open)
         left = count = int(rate * seconds)
 
         def answered(connection: _Connection, failure: str) -> None:
@@ -178,13 +190,15 @@ class _Load:
         await asyncio.sleep(0)
         return {}
 
-    def _begin(self) -> tuple[_Tally, int, asyncio.Event]:
-        tally = _Tally()
-        for connection in self._open:
-            connection.tally = tally
-            connection.due.clear()
-        gc.collect()
-        return tally, len(self._open), asyncio.Event()
+
+def _begin(connections: list[_Connection]) -> tuple[_Tally, int, asyncio.Event]:
+    """A tally for these connections, how many they are, and what is set when all is over."""
+    tally = _Tally()
+    for connection in connections:
+        connection.tally = tally
+        connection.due.clear()
+    gc.collect()
+    return tally, len(connections), asyncio.Event()
 
 
 def _main() -> None:
