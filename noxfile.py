@@ -132,6 +132,31 @@ def bench(session: nox.Session) -> None:
     session.run("asv", "run", "--python=same", "--quick", "--dry-run", "--show-stderr", *session.posargs)
 
 
+@nox.session(default=False)
+def bench_run(session: nox.Session) -> None:
+    """Measure commits, each built and installed by itself: `nox -s bench_run -- HEAD~5..HEAD`."""
+    asv(session, "run", "--show-stderr", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_compare(session: nox.Session) -> None:
+    """Show two measured commits beside each other: `nox -s bench_compare -- HEAD~1 HEAD`."""
+    asv(session, "compare", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_publish(session: nox.Session) -> None:
+    """Make pages of what was measured, in asv_bench/.asv/html."""
+    asv(session, "publish", *session.posargs)
+
+
+@nox.session(default=False)
+def regress(session: nox.Session) -> None:
+    """Fail if anything takes a tenth more than at the commit before: `-- COMMIT --bench REGEX` for others, or some."""
+    install(session)
+    session.run("python", "asv_bench/regress.py", *session.posargs)
+
+
 @nox.session(python="3.13")
 def interop(session: nox.Session) -> None:
     """Meet released peers: their clients against our servers, ours against theirs."""
@@ -159,6 +184,14 @@ def contract(session: nox.Session) -> None:
 def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None:
     """Install the checkout, editable, with these dependency groups."""
     session.install("-e", package, *(f"--group={group}" for group in groups))
+
+
+def asv(session: nox.Session, *words: str) -> None:
+    """Run asv on the benchmarks, with an environment of its own for each commit."""
+    session.install("--group=bench")
+    session.chdir("asv_bench")
+    session.run("asv", "machine", "--yes", silent=True)
+    session.run("asv", *words)
 
 
 def clean_python(session: nox.Session, folder: Path) -> str:

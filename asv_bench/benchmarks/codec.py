@@ -31,6 +31,14 @@ class Request:
         replies = [fixtures.response(fixtures.decode_request(body)) for body in self.bodies]
         self.replies = [(reply, orjson.loads(fixtures.encode_response(reply))) for reply in replies]
 
+    def time_decode(self, shape):
+        for body in self.bodies:
+            fixtures.decode_request(body)
+
+    def time_encode(self, shape):
+        for reply, _ in self.replies:
+            fixtures.encode_response(reply)
+
     def track_decode(self, shape):
         return ratio(orjson.loads, fixtures.decode_request, self.bodies)
 
@@ -43,13 +51,22 @@ class Request:
 class FreeForm:
     """A task request whose input is one large object: its inside is not looked at."""
 
-    def setup(self):
-        self.bodies = [fixtures.free_form(20_000)] * 100
+    params = (20_000, 1_000_000)
+    param_names = ("bytes",)
 
-    def track_decode_20_kb(self):
-        return ratio(orjson.loads, fixtures.decode_request, self.bodies)
+    def setup(self, size):
+        self.body = fixtures.free_form(size)
 
-    track_decode_20_kb.unit = Request.unit
+    def track_decode(self, size):
+        return ratio(orjson.loads, fixtures.decode_request, [self.body] * max(3, 2_000_000 // size))
+
+    def time_decode(self, size):
+        fixtures.decode_request(self.body)
+
+    def peakmem_decode(self, size):
+        fixtures.decode_request(self.body)
+
+    track_decode.unit = Request.unit
 
 
 class Parts:
@@ -63,6 +80,15 @@ class Parts:
         typed = fixtures.decode_parts(text)
         self.texts = [text] * max(3, 2_000_000 // size)
         self.typed = [(typed, orjson.loads(text))] * len(self.texts)
+
+    def time_decode(self, size):
+        fixtures.decode_parts(self.texts[0])
+
+    def time_encode(self, size):
+        fixtures.encode_parts(self.typed[0][0])
+
+    def peakmem_decode(self, size):
+        fixtures.decode_parts(self.texts[0])
 
     def track_decode(self, size):
         return ratio(orjson.loads, fixtures.decode_parts, self.texts)

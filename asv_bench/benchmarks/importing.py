@@ -35,3 +35,13 @@ class Import:
 
     track_time.unit = "ms"
     track_memory.unit = "kB"
+
+
+class Start:
+    """The same with the interpreter: for runs in turn with another commit, which see no more than 10 %."""
+
+    params = Import.params[:1] + Import.params[-1:]
+    param_names = Import.param_names
+
+    def time_import(self, statement):
+        subprocess.run([sys.executable, "-c", statement], check=True)

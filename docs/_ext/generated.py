@@ -133,6 +133,38 @@ def deviations() -> str:
     return table(("Reading", "What we do, and why", "Recorded cases"), lines)
 
 
+#: What `asap bench all --json` has said, on a machine that did nothing else.
+RESULTS = Path(__file__).parents[1] / "benchmarks-results.json"
+
+
+def figures() -> str:
+    """Each figure of the run that is kept, as it was said, and what it was made with."""
+    if not RESULTS.exists():
+        return "None is kept yet."
+    run = json.loads(RESULTS.read_text(encoding="utf-8"))
+    machine = run["machine"]
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
+    made = (
+        f"{machine['at']}, {machine['python']} on {machine['system']}, {machine['cores']} cores, "
+        f"load {machine['load']}; {run['rounds']} rounds of {run['seconds']:g} s; {packages}."
+    )
+    head = ("What", "Suite", "Measured", "Of", "Ratio", "Bound", "")
+    return f"{made}\n\n{table(head, map(_figure, run['figures']))}"
+
+
+def _figure(figure: Mapping[str, Any]) -> tuple[str, ...]:
+    verdict = {True: "holds", False: "**not held**", None: ""}[figure["holds"]]
+    return (
+        figure["name"],
+        figure["suite"],
+        "" if (value := figure["value"]) is None else f"{value:{',.0f' if value >= 1000 else '.4g'}} {figure['unit']}",
+        figure["baseline"] or "",
+        "" if figure["ratio"] is None else f"{figure['ratio']:.2f}",
+        "" if figure["floor"] is None else f"{'≥' if figure['at_least'] else '≤'} {figure['floor']:g}",
+        " ".join(filter(None, (verdict, figure["note"]))),
+    )
+
+
 # -- the lifecycle ---------------------------------------------------------------------------------------------------
 
 #: Where each status stands in the drawing: column and row. So placed, no two moves cross.
@@ -254,6 +286,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "drawing": drawing,
     "errors": errors,
     "extensions": extensions,
+    "figures": figures,
     "moves": moves,
     "payloads": payloads,
     "settings": settings,
@@ -270,6 +303,7 @@ def setup(app: Any) -> dict[str, Any]:
         def run(self) -> list[Any]:
             for module in _SOURCES:
                 self.env.note_dependency(inspect.getsourcefile(module) or "")
+            self.env.note_dependency(str(RESULTS))
             text = MAKERS[self.arguments[0]]()
             return self.parse_text_to_nodes(text, allow_section_headings=True)
 

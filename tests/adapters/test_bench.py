@@ -1,21 +1,228 @@
-"""What `asap bench` measures."""
+"""What `asap bench` measures: each suite in a tiny size, once; its times mean nothing."""
 
-import orjson
+import sys
+import time
+from contextlib import contextmanager
+
 import pytest
 
-from asap_adapters._shared.deflate import CODINGS
-from asap_adapters.bench import Figure, compression, fixtures, run
-from asap_proto.wire.nouns import decode_envelope
+from asap_adapters.bench import SUITES, Figure, Options, fixtures, run
+from asap_adapters.bench.figures import Rounds, Void
+from asap_adapters.bench.letters import Letters, template
+from asap_adapters.bench.messages import end_of
+from asap_adapters.bench.processes import Child
+from asap_adapters.bench.reference import find_reference
+
+SMALL = "asap_adapters.bench.suites."
+
+
+def tiny(suite, **how):
+    said = []
+    figures = list(run(Options(rounds=1, seconds=0.05, progress=said.append, **how), [suite]))
+    assert said
+    assert {figure.suite for figure in figures} == {suite}
+    assert not [figure for figure in figures if (figure.note or "").startswith("void")]
+    assert all(figure.value is not None or figure.note for figure in figures)
+    return {(figure.name, figure.baseline): figure for figure in figures}
 
 
 def test_every_promised_figure_is_measured(monkeypatch):
-    """One short round: its times mean nothing, but each promise is there with its floor."""
-    monkeypatch.setattr("asap_adapters.bench._ITEMS", 5)
-    said = []
-    figures = run(1, said.append)
+    """One short round: each promise of the core is there with its floor."""
+    monkeypatch.setattr(f"{SMALL}core._ITEMS", 5)
+    figures = list(run(Options(rounds=1)))
     assert all(isinstance(figure, Figure) and (figure.holds is None) == (figure.floor is None) for figure in figures)
     assert [figure.floor for figure in figures] == [2.5, 3.5, 2.5, 3.5, 15, 30, 15, 30, 60.0, None, None]
-    assert said
+
+
+def test_a_server_is_measured_beside_a_bare_app(monkeypatch):
+    """CPU, requests/s and lateness, with all on that an agent for strangers has; what is not there is left out."""
+    monkeypatch.setattr(f"{SMALL}server.MANY", 40)
+    figures = tiny("server", runtimes=("asyncio",), reference="no such python")
+    plain = figures["server CPU a request, ASGI on uvicorn, memory stores", "a bare app on the same server"]
+    full = figures["server CPU a request, ASGI on uvicorn, auth, nonce, key, quota", "a bare app on the same server"]
+    assert (plain.floor, full.floor) == (1.5, 1.9)
+    assert plain.ratio > 0
+    assert full.ratio > 0
+    beside = figures["requests/s at 32, ASGI on uvicorn", "the reference, 1.0.0"]
+    assert beside.value > 0
+    assert (beside.ratio, beside.floor, beside.at_least, beside.holds) == (None, 12, True, None)
+    assert "no such python" in beside.note
+    assert figures["p95 at 40, ASGI on uvicorn", "the median"].ratio >= 1
+
+
+def test_a_client_is_measured_beside_httpx(monkeypatch):
+    """The transport alone, a whole client, and a burst that has to pass."""
+    monkeypatch.setattr(f"{SMALL}client.CROWD", 20)
+    monkeypatch.setattr(f"{SMALL}client.BURST", 50)
+    monkeypatch.setattr(f"{SMALL}client.IN_FLIGHT", 10)
+    figures = tiny("client", runtimes=("asyncio",))
+    assert figures["requests/s, default transport, asyncio, 10 in flight", "httpx"].floor == 20
+    assert figures["requests/s, default transport, asyncio, 10 in flight", "httpx2"].ratio is None
+    assert figures["answers to 50 at once, asyncio", None].value == 50
+
+
+@pytest.mark.parametrize(("suite", "runtime"), [("end-to-end", "trio"), ("batch", "sync"), ("pace", "asyncio")])
+def test_a_suite_runs(suite, runtime):
+    """Its processes find each other, and every answer is one."""
+    figures = tiny(suite, runtimes=(runtime,), reference="no such python")
+    assert any(figure.value for figure in figures.values())
+
+
+def test_idle_connections_are_weighed(monkeypatch):
+    """Those of a server, and those that a client keeps."""
+    monkeypatch.setattr(f"{SMALL}idle.CONNECTIONS", 50)
+    monkeypatch.setattr(f"{SMALL}idle.CLIENTS", 2)
+    monkeypatch.setattr(f"{SMALL}idle.EACH", 10)
+    figures = tiny("idle", runtimes=("trio",))
+    assert [(figure.unit, figure.floor) for figure in figures.values()] == [("kB", 10), ("kB", 8)]
+
+
+def test_fetches_of_manifests_are_counted(monkeypatch):
+    """By the server that is asked for them; each agent is asked once at least."""
+    monkeypatch.setattr(f"{SMALL}discovery.LOOKUPS", 20)
+    monkeypatch.setattr(f"{SMALL}discovery.AGENTS", 2)
+    figures = tiny("discovery", runtimes=("sync",))
+    assert figures["hits of 20 look-ups of 2 agents, sync", None].value >= 90
+
+
+def test_smaller_bodies_are_measured():
+    """The coding that is preferred has a bound of its size, and of its time."""
+    figures = tiny("compression")
+    assert [figure.floor for figure in figures.values()][:2] == [63, 60]
+
+
+def test_each_suite_is_there():
+    """Each name leads to a module that measures."""
+    for suite in SUITES:
+        __import__(f"{SMALL}{suite.replace('-', '_')}")
+
+
+def counting(*answers):
+    left = list(answers)
+
+    def measure():
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"rate": answer}
+
+    return measure
+
+
+def test_subjects_take_turns_and_medians_count():
+    """The ratio is the median of those within each round, not of one round's value to another's."""
+    rounds = Rounds(3, lambda _: None)
+    rounds.measure({"ours": counting(10.0, 40.0, 30.0), "other": counting(5.0, 10.0, 10.0)})
+    figure = rounds.figure("fast", ("ours", "rate"), "/s", to=("other", "rate"), least=3)
+    assert (figure.value, figure.ratio, figure.holds, figure.baseline) == (30.0, 3.0, True, "other")
+    assert rounds.figure("slow", ("ours", "rate"), "/s", most=29).holds is False
+
+
+def test_an_error_makes_a_measurement_void():
+    """A run with an error in it proves nothing: no value is told, the promise is not held, and the reason is given."""
+    rounds = Rounds(2, lambda _: None)
+    rounds.measure({"ours": counting(1.0, 1.0), "other": counting(1.0, Void("1 times HTTP 429"))})
+    figure = rounds.figure("fast", ("ours", "rate"), "/s", to=("other", "rate"), least=1)
+    assert (figure.value, figure.holds) == (None, False)
+    assert "HTTP 429" in figure.note
+
+
+@contextmanager
+def answering(head, body):
+    """A server that has one answer, and the load process."""
+    server = (
+        "import asyncio\n"
+        "class Answer(asyncio.Protocol):\n"
+        "    def connection_made(self, transport): self.transport = transport\n"
+        f"    def data_received(self, data): self.transport.write({head + body!r})\n"
+        "async def main():\n"
+        "    server = await asyncio.get_running_loop().create_server(Answer, '127.0.0.1', 0)\n"
+        "    print('{\"port\": %d}' % server.sockets[0].getsockname()[1], flush=True)\n"
+        "    await server.serve_forever()\n"
+        "asyncio.run(main())\n"
+    )
+    load = [sys.executable, "-m", "asap_adapters.bench.load"]
+    with Child([sys.executable, "-c", server], core=None) as serving, Child(load, core=None) as asking:
+        yield asking, serving.hear()["port"]
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "why"),
+    [
+        (b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\n\r\n", b"{}", "HTTP 429"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 23\r\n\r\n", b'{"error":{"result":1}} ', "an error with HTTP 200"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n", b'{"result":1}', "the answer to another request"),
+    ],
+)
+def test_what_is_no_answer_is_not_counted_as_one(head, body, why):
+    """The load process looks at each answer: status, result, and whose it is."""
+    letter = template(fixtures.requests(1)[0])
+    with answering(head, body) as (load, port), pytest.raises(Void, match=why):
+        load.ask(do="open", port=port, connections=1, head="POST / HTTP/1.1\r\n\r\n", letter=letter, repeats_mark=True)
+
+
+def test_letters_are_all_different():
+    """Each has an id, a nonce and a key of its own, and is as long as the one that they are made from."""
+    body = fixtures.requests(1)[0]
+    made = iter(Letters(**template(body)))
+    (mark, first), (_, second) = next(made), next(made)
+    assert len(first) == len(second) == len(body)
+    assert first.count(mark) == 3
+    for letter in (first, second):
+        assert fixtures.EchoServer().exchange(letter).status == 200
+    ids = [fixtures.decode_request(letter).id for letter in (first, second)]
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "ends"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", (38, 40)),
+        (b"HTTP/1.1 200 OK\r\n\r\n", (19, 19)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", (0, 0)),
+    ],
+)
+def test_messages_end_where_their_length_says(data, ends):
+    """A head that is not whole has no end yet."""
+    assert end_of(data) == ends
+
+
+def test_a_process_ends_with_its_block():
+    """Also one that would not end by itself, with what it has started."""
+    program = (
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()']); print('{}', flush=True); input()"
+    )
+    with Child([sys.executable, "-c", program], core=None) as child:
+        child.hear()
+        pids = [*child._pids()]
+    assert len(pids) == 2
+    until = time.monotonic() + 30  # what was killed ends when its turn comes
+    while any(map(is_running, pids)):
+        assert time.monotonic() < until
+
+
+def is_running(pid):
+    """Whether it runs: one that has ended, and whose parent is gone, is waited for by whoever adopted it."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_process_that_ends_too_early_makes_the_measurement_void():
+    """Its last word is told."""
+    with (
+        Child([sys.executable, "-c", "raise SystemExit('no room')"], core=None) as child,
+        pytest.raises(Void, match="no room"),
+    ):
+        child.ask(do="run")
+
+
+def test_a_reference_of_another_release_is_not_compared_to():
+    """What is installed is asked, not believed."""
+    assert find_reference(sys.executable)[0] == ""
+    assert "no asap-protocol" in find_reference(sys.executable)[1]
 
 
 def test_the_common_request_is_as_long_as_it_says():
@@ -32,30 +239,3 @@ def test_the_echo_agent_answers():
         response = fixtures.EchoServer().exchange(fixtures.requests(1, full=full)[0])
         assert response.status == 200
         assert b'"status":"completed"' in response.body
-
-
-def test_each_coding_is_measured():
-    """On bodies of about the size that is asked for, the same in each run; what Python says of itself may change."""
-    found = compression.measure((10_000, 100_000), rounds=1)
-    assert [(each.coding, each.size) for each in found] == [(one, n) for n in (10_000, 100_000) for one in CODINGS]
-    assert all(each.seconds > 0 for each in found)
-    smaller = {(each.coding, each.size): each.smaller for each in found}
-    assert smaller[CODINGS[0], 10_000] > 0.58
-    assert smaller[CODINGS[0], 100_000] > 0.68
-
-
-def test_other_coders_are_measured_beside_ours():
-    """For whoever thinks of another level."""
-    (found,) = compression.measure((1_000,), rounds=1, coders={"half": lambda body: body[::2]})
-    assert (found.coding, found.size, round(found.smaller, 2)) == ("half", 1_000, 0.5)
-
-
-@pytest.mark.parametrize("size", [1_000, 10_000, 5_000_000])
-def test_bodies_to_be_compressed(size):
-    """No two alike, and each a document that a client reads."""
-    one, other = compression.envelopes(2, size=size)
-    assert one != other
-    assert compression.envelopes(1, size=size) == [one]
-    assert size <= len(one) < size + 1_200
-    document = orjson.loads(one)
-    assert decode_envelope(document["result"]["envelope"]).payload.status == "completed"

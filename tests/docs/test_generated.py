@@ -10,6 +10,7 @@ import attrs
 import pytest
 from jsonschema import Draft202012Validator
 
+from asap_adapters.bench import Figure
 from asap_proto import limits
 from asap_proto.errors import CATALOGUE
 from asap_proto.model import PAYLOADS, McpToolCall, payload_name
@@ -91,6 +92,30 @@ def test_the_wire_page_tells_how_each_payload_is_answered():
     table = page.partition("### Built-in answers")[2].partition("```json")[0]
     told = set(re.findall(r"`(\w+\.\w+)`", table))
     assert {payload_name(kind) for kind in [*ANSWERED, McpToolCall]} <= told
+
+
+def test_each_figure_has_a_row(tmp_path, monkeypatch):
+    """The page on measuring shows what `asap bench --json` said: also what is not held, and what was left out."""
+    figures = [
+        Figure("requests/s", 21034.0, "/s", "the reference", 13.25, 12, True, at_least=True, suite="server"),
+        Figure("server CPU", 50.0, "us", "a bare app", 1.7, 1.5, False, suite="server"),
+        Figure("end to end", None, "/s", "the reference", None, 25, None, at_least=True, note="there is none"),
+    ]
+    machine = {"at": "2026-01-01", "python": "CPython 3.11", "system": "Linux", "cores": 2, "load": 0.1}
+    run = {"rounds": 5, "seconds": 1.0, "machine": {**machine, "packages": {"uvicorn": "1.0"}}}
+    kept = tmp_path / "results.json"
+    kept.write_text(json.dumps({**run, "figures": [attrs.asdict(figure) for figure in figures]}), encoding="utf-8")
+    monkeypatch.setattr(generated, "RESULTS", kept)
+    made, _, text = generated.figures().partition("\n\n")
+    assert rows(text) == [figure.name for figure in figures]
+    assert all(word in made for word in ("CPython 3.11", "5 rounds of 1 s", "uvicorn 1.0"))
+    assert all(word in text for word in ("21,034 /s", "13.25", "≥ 12", "**not held**", "there is none"))
+
+
+def test_a_page_without_figures_says_so(tmp_path, monkeypatch):
+    """Where no run is kept there is no table."""
+    monkeypatch.setattr(generated, "RESULTS", tmp_path / "none.json")
+    assert "|" not in generated.figures()
 
 
 def test_the_lifecycle_is_drawn_as_it_is():

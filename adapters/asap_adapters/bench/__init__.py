@@ -1,111 +1,42 @@
-"""How fast this machine is, as ratios to bare JSON work in the same run: they mean the same on another machine."""
+"""How fast this machine is, as ratios within one run: they mean the same on another machine.
+
+A suite is imported when it is run, so that the processes that one starts begin fast.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
+import importlib
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-import orjson
-from attrs import frozen
+from attrs import evolve
 
-from . import fixtures
-from .measure import import_cost, in_turn, in_turn_awaiting
+from .figures import Figure, Void
+from .machine import machine
+from .options import RUNTIMES, Options
 
-__all__ = ["Figure", "run"]
+__all__ = ["RUNTIMES", "SUITES", "Figure", "Options", "machine", "run"]
 
-#: Requests in each round.
-_ITEMS = 400
-
-
-@frozen
-class Figure:
-    """One measured promise: `value` is ours, `ratio` how many times the `baseline`, and `floor` the most it may be.
-
-    Where there is no ratio, the floor is of the value.
-    """
-
-    name: str
-    value: float
-    unit: str
-    baseline: str | None
-    ratio: float | None
-    floor: float | None
-    holds: bool | None
+#: What can be measured, by the name that `asap bench` has for it.
+SUITES: Final = {
+    "core": "codec, exchange and import, in this process",
+    "server": "CPU and requests/s of our servers, beside a bare app of equal bytes on the same one",
+    "client": "requests/s of the default transport and of a whole client, beside httpx",
+    "end-to-end": "our client against our server, beside the reference",
+    "batch": "an array of requests, beside one after another",
+    "pace": "how late answers are at a steady 1,000 requests/s",
+    "idle": "memory of connections that wait",
+    "compression": "how much smaller envelopes become, and how fast",
+    "discovery": "how often a manifest is fetched",
+}
 
 
-def run(rounds: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Every figure; of the rounds, the best counts."""
-    figures = []
-    for shape in fixtures.SHAPES:
-        progress(f"decoding and encoding, {shape}")
-        figures += _codec(shape, rounds)
-    for full in (False, True):
-        progress("whole exchanges")
-        figures += _exchange(full, rounds)
-    progress("importing")
-    return figures + _importing(rounds)
-
-
-def _codec(shape: str, rounds: int) -> list[Figure]:
-    tries = [_codec_once(shape) for _ in range(rounds)]
-    read = min(tries, key=lambda took: took["decode"] / took["loads"])
-    wrote = min(tries, key=lambda took: took["encode"] / took["dumps"])
-    return [
-        _ratio(f"decode a request of 742 bytes, {shape}", read["decode"], "orjson.loads", read["loads"], 2.5),
-        _ratio(f"encode its response, {shape}", wrote["encode"], "orjson.dumps", wrote["dumps"], 3.5),
-    ]
-
-
-def _codec_once(shape: str) -> dict[str, float]:
-    items = []
-    for body in fixtures.requests(_ITEMS, shape=shape):
-        reply = fixtures.response(fixtures.decode_request(body))
-        items.append((body, reply, orjson.loads(fixtures.encode_response(reply))))
-    subjects: dict[str, Callable[[tuple[bytes, Any, Any]], object]] = {
-        "loads": lambda item: orjson.loads(item[0]),
-        "decode": lambda item: fixtures.decode_request(item[0]),
-        "dumps": lambda item: orjson.dumps(item[2]),
-        "encode": lambda item: fixtures.encode_response(item[1]),
-    }
-    return in_turn(subjects, items)
-
-
-def _exchange(full: bool, rounds: int) -> list[Figure]:
-    tries = [asyncio.run(_exchange_once(full)) for _ in range(rounds)]
-    what = "with nonce and key" if full else "without"
-    figures = []
-    for name, where, floor in (("role", "ServerRole", 15), ("app", "the ASGI app", 30)):
-        best = min(tries, key=lambda each: each[name] / each["loads"])
-        figures.append(_ratio(f"exchange through {where}, {what}", best[name], "orjson.loads", best["loads"], floor))
-    return figures
-
-
-async def _exchange_once(full: bool) -> dict[str, float]:
-    server, app = fixtures.EchoServer(), fixtures.echo_app()
-    first, rest = fixtures.requests(1, full=full)[0], fixtures.requests(_ITEMS, full=full)
-    assert server.exchange(first).status == 200
-    assert (await app(first))[0]["status"] == 200
-    return await in_turn_awaiting({"loads": orjson.loads, "role": server.exchange, "app": app}, rest)
-
-
-def _importing(rounds: int) -> list[Figure]:
-    cost = import_cost(
-        {
-            "import asap_proto": "import asap_proto",
-            "every name of asap_proto": "from asap_proto import *",
-            "import asap_proto.roles": "import asap_proto.roles",
-        },
-        max(rounds, 3),
-    )
-    floors: dict[str, float | None] = {"import asap_proto": 60.0}
-    return [
-        Figure(
-            name, value, "ms", "bare Python", None, floor := floors.get(name), None if floor is None else value <= floor
-        )
-        for name, value in cost.items()
-    ]
-
-
-def _ratio(name: str, value: float, baseline: str, bare: float, floor: float) -> Figure:
-    return Figure(name, value, "us", baseline, value / bare, floor, value <= floor * bare)
+def run(options: Options, suites: Iterable[str] = ("core",)) -> Iterator[Figure]:
+    """Each figure of these suites, as soon as it is known."""
+    for suite in suites:
+        module = importlib.import_module(f".suites.{suite.replace('-', '_')}", __package__)
+        try:
+            for figure in module.measure(options):
+                yield evolve(figure, suite=suite)
+        except Void as error:
+            yield Figure(f"all of {suite}", None, "", None, None, None, False, note=f"void: {error}", suite=suite)

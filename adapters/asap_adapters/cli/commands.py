@@ -129,9 +129,21 @@ _COMMANDS: Final = (
     ),
     _Command(
         "bench",
-        "Measure this machine, as ratios to bare JSON work in the same run.",
-        "A ratio has a bound where the project promises one; exit code 1 if it is not held.",
-        ("asap bench", "asap bench --rounds 20 --json"),
+        "Measure this machine, as ratios to something known in the same run.",
+        "The suites: core, the work of one exchange in this process, beside bare JSON work; server, CPU and requests/s "
+        "beside a bare app on the same server; client, requests/s beside httpx; end-to-end, our client against our "
+        "server, beside the reference; batch, arrays beside one request after another; pace, how late answers are at "
+        "1,000 requests/s; idle, memory of waiting connections; compression; discovery; and all of them. Each but "
+        "core starts processes of its own, two cores are of use, and nothing else should run. A figure has a bound "
+        "where the project promises one; exit code 1 if one is not held, or void: an error came in place of an "
+        "answer. What can't be compared to here is left out, and said.",
+        (
+            "asap bench",
+            "asap bench --rounds 20 --json",
+            "asap bench server client --runtime trio --seconds 0.5",
+            "asap bench end-to-end --reference ~/reference/bin/python",
+            "asap bench all --peers --reference ~/reference/bin/python --json > figures.json",
+        ),
     ),
 )
 

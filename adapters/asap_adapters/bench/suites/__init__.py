@@ -1,0 +1,1 @@
+"""What `asap bench` can measure: each module has a `measure`, which gives figures as they are known."""
