@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import evolve
 
 from ..errors import Overloaded
-from ..limits import Limits
-from ..model import StateSnapshot, TaskStatus
+from ..limits import JSON_DEPTH_MOST, Limits
+from ..model import StateSnapshot, TaskRequest, TaskStatus
 from ..rules.lifecycle import is_final
 from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
-from ..wire.json import dump, weight
+from ..wire.json import dump, load, weight
+from ..wire.nouns import decode, decode_envelope, encode
 from .codec import dump_event, dump_snapshot, load_snapshot
 from .nonces import Nonces
 from .protocols import Accepted, NonceClaim, Refused
-from .records import Change, TaskEvent, TaskRecord
+from .records import Change, Job, Slot, TaskEvent, TaskRecord
 from .spent import Spent
 
 __all__ = ["MemoryQuotas", "MemoryState"]
@@ -53,6 +55,60 @@ class _Kept:
                 size += _bytes_of(event)
         self.size = size
 
+    @property
+    def slot(self) -> Slot | None:
+        return self.record.job.slot
+
+    @property
+    def expires(self) -> float:
+        return self.record.expires
+
+
+class _Over:
+    """A task that is over, as few texts and numbers: ten thousand of them would fill the caches of a processor."""
+
+    __slots__ = ("_job", "_state", "_text", "expires", "log", "size", "slot", "snapshots")
+
+    def __init__(self, kept: _Kept) -> None:
+        """Raises `TypeError` for a request that a handler has made something else of, which is no JSON."""
+        record, job = kept.record, kept.record.job
+        is_own = job.payload is job.envelope.payload
+        self._text = dump([encode(job.envelope), None if is_own else encode(job.payload)])
+        self._job = (job.task_id, job.depth, job.caller, job.name, job.slot, job.created, job.size)
+        self._state = (
+            record.status,
+            record.owner,
+            record.lease,
+            record.updated,
+            record.version,
+            record.expires,
+            record.events,
+            record.snapshots,
+            record.runs,
+            record.progress,
+            record.question,
+            record.answers,
+            record.cancel,
+            record.restored,
+            record.reply,
+        )
+        self.expires = record.expires
+        self.slot = job.slot
+        self.size = kept.size
+        self.log = [(event.number, event.at, event.kind, event.status, event.data) for event in kept.events]
+        self.snapshots = kept.snapshots
+
+    @property
+    def record(self) -> TaskRecord:
+        envelope, request = load(self._text, depth=JSON_DEPTH_MOST)
+        read = decode_envelope(envelope, size=len(self._text))
+        payload: Any = read.payload if request is None else decode(TaskRequest, request)
+        return TaskRecord(Job(payload, read, *self._job), *self._state)
+
+    @property
+    def events(self) -> list[TaskEvent]:
+        return [TaskEvent(*line) for line in self.log]
+
 
 class MemoryState:
     """A `StateStore` in memory. When full the oldest finished task goes; while none is, new ones have to wait.
@@ -76,7 +132,7 @@ class MemoryState:
         self._waiting: OrderedDict[str, int] = OrderedDict()
         self._waiting_bytes = 0
         self._live: OrderedDict[str, _Kept] = OrderedDict()
-        self._done: OrderedDict[str, _Kept] = OrderedDict()
+        self._done: OrderedDict[str, _Kept | _Over] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
         self._spent = Spent(limits.keys)
         self._nonces = Nonces(limits)
@@ -115,7 +171,7 @@ class MemoryState:
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
         kept = self._live.get(task_id) or self._done.get(task_id)
-        return kept.record if kept is not None and now < kept.record.expires else None
+        return kept.record if kept is not None and now < kept.expires else None
 
     def write(self, change: Change) -> bool:
         record = change.record
@@ -142,7 +198,10 @@ class MemoryState:
         self._bytes += kept.size - size
         if status in _FINAL:
             del self._live[job.task_id]
-            self._done[job.task_id] = kept
+            try:
+                self._done[job.task_id] = _Over(kept)
+            except TypeError:
+                self._done[job.task_id] = kept
             self._done_bytes += kept.size
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
@@ -186,7 +245,7 @@ class MemoryState:
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         over = [id for id in self._waiting if now >= self._live[id].record.expires]
-        gone = [*over, *(id for id, kept in self._done.items() if now >= kept.record.expires)][:most]
+        gone = [*over, *(id for id, kept in self._done.items() if now >= kept.expires)][:most]
         for id in gone:
             self._drop(id)
         self._nonces.forget(now=now, most=most)
@@ -217,25 +276,25 @@ class MemoryState:
         """Drops the oldest that is over."""
         id, kept = next(iter(self._done.items()))
         self._drop(id)
-        if (slot := kept.record.job.slot) is not None:
-            self._spent.add(slot, kept.record.expires, now=now)
+        if kept.slot is not None:
+            self._spent.add(kept.slot, kept.expires, now=now)
 
     def _tidy(self, now: float) -> None:
         """Drops what has expired, the oldest first."""
-        while (oldest := next(iter(self._done), None)) is not None and now >= self._done[oldest].record.expires:
+        while (oldest := next(iter(self._done), None)) is not None and now >= self._done[oldest].expires:
             self._drop(oldest)
         while (oldest := next(iter(self._waiting), None)) is not None and now >= self._live[oldest].record.expires:
             self._drop(oldest)
         self._due = now + _TIDY_SECONDS
 
     def _drop(self, id: str) -> None:
-        kept = self._live.pop(id, None)
+        kept: _Kept | _Over | None = self._live.pop(id, None)
         self._waiting_bytes -= self._waiting.pop(id, 0)
         if kept is None:
             kept = self._done.pop(id)
             self._done_bytes -= kept.size
         self._bytes -= kept.size
-        if (slot := kept.record.job.slot) is not None:
+        if (slot := kept.slot) is not None:
             del self._slots[slot.caller, slot.key]
 
     def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:

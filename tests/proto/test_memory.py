@@ -5,7 +5,7 @@ from attrs import evolve
 
 from asap_proto.errors import Overloaded
 from asap_proto.limits import Limits
-from asap_proto.model import TaskStatus
+from asap_proto.model import TaskRequest, TaskStatus
 from asap_proto.rules.quota import Allowed, RetryAfter, parse_quota
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
 from asap_proto.stores import NEVER, Change, MemoryQuotas, MemoryState, Refused
@@ -267,6 +267,28 @@ def test_what_stands_in_the_first_line_of_a_log_takes_room():
     store = MemoryState(Limits(task_bytes=RECORD + 100))
     event = event_of(1, {"message": "x" * 200})
     assert store.accept(record_of(job_of("task_1")), None, (event,), now=T) == FULL
+
+
+def test_a_task_that_is_over_is_read_as_it_was_written():
+    """Whatever it was asked, and however it stands for it."""
+    store = MemoryState()
+    tool = evolve(job_of(), payload=TaskRequest("", "add", {"a": 1}))
+    asked = record_of(tool, events=1)
+    assert store.accept(asked, None, (event_of(1, {"percent": 1}),), now=T) == Fresh()
+    change = ended(asked, reply=b'"result":{}', expires=T + 100.0)
+    assert store.write(change)
+    assert store.read("task_1", now=T) == change.record
+    assert store.events("task_1", after=0, most=10) == (event_of(1, {"percent": 1}), *change.events)
+
+
+def test_a_request_that_its_handler_has_made_no_json_is_kept_all_the_same():
+    """It was given the very input, and may have put anything there."""
+    store = MemoryState()
+    record = running(store)
+    record.job.payload.input["made"] = {1, 2}
+    change = ended(record, reply=b'"result":{}', expires=T + 100.0)
+    assert store.write(change)
+    assert store.read("task_1", now=T) == change.record
 
 
 def test_an_answer_takes_room():
