@@ -162,6 +162,14 @@ class Limits:
     held_bytes: int = 256 * 1024 * 1024
     #: How late a worker may be with what is due; one that stays later turns some requests away. Unbounded: none.
     late_seconds: float = math.inf
+    #: Connections to one peer that a client keeps open while nobody uses them.
+    pool_connections: int = 100
+    #: Connections to one peer that are open at once; who needs another waits, first come, first served.
+    pool_maxsize: int = 100
+    #: How long a request waits for a connection, before it has failed.
+    pool_timeout: float = 5.0
+    #: How long a connection that nobody uses is believed to be open: under the 5 seconds for which most servers keep it.
+    pool_idle_seconds: float = 4.5
     #: How long a handler may run, the protocol's default task timeout; sync can't cut one off, and does not try.
     handler_seconds: float = 600.0
     #: How long a validator that waits may take, or an issuer's keys to come: nobody unknown holds a request for long.

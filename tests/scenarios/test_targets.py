@@ -11,7 +11,7 @@ import socket
 import httpx
 import pytest
 
-from asap_adapters._shared.httpx_values import shared_tls
+from asap_adapters._shared.tls import shared_tls
 from asap_adapters.auth.jwks import FetchedKeys
 from asap_adapters.auth.jwt import Jwt
 from asap_proto import Limits, Misuse

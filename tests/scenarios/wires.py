@@ -54,7 +54,7 @@ class LossyProxy:
     def serve(self, connection: socket.socket) -> None:
         with connection, socket.create_connection(self._place, timeout=10) as beyond:
             request = read_request(connection)
-            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            beyond.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             answer = b""
             while chunk := beyond.recv(65536):
                 answer += chunk
@@ -82,7 +82,7 @@ class CuttingProxy:
                 left = self._cuts.pop(0) if self._cuts and is_stream else 1 << 62
                 if is_stream:
                     self.heard.append(request)
-            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            beyond.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             while left and (chunk := beyond.recv(min(left, 65536))):
                 connection.sendall(chunk)
                 left -= len(chunk)

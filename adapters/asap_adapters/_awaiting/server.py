@@ -68,7 +68,6 @@ from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.skills import Handler
 from .._shared.urls import targets_for
 from .drive import drive, drive_together
-from .httpx_transport import HttpxTransport
 from .tasks import Task, ThreadTask
 
 if TYPE_CHECKING:
@@ -398,7 +397,7 @@ class Performer(BasePerformer):
             # What is begun is ended: else whoever hangs up in time could keep new keys away.
             with anyio.CancelScope(shield=True):
                 targets = targets_for(base_url, self._served.targets)
-                transport = HttpxTransport(base_url, self._served.limits, targets=targets)
+                transport = self._agent._client._connect(base_url, self._served.limits, targets=targets)
                 answer: HttpResponse | TransportFailure
                 try:
                     answer = await transport.send(request, self._served.limits.auth_seconds)
