@@ -215,6 +215,8 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         # Those whose transport is not closed yet, and who waits until there are none.
         self._living: set[_Connection] = set()
         self._over: asyncio.Future[None] | None = None
+        # For those who wait for a connection.
+        self._patience: asyncio.TimerHandle | None = None
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         reader = AnswerReader(request.method, self._limits)
@@ -245,7 +247,10 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         self._enter()
         busy, waiting = self._pool.close()
         for waiter in waiting:
-            self._hand(waiter, None)
+            if not waiter.done():
+                self._hand(waiter, None)
+        if self._patience is not None:
+            self._patience.cancel()
         for connection in busy:
             connection.cut(Misuse("this client is closed"))
             connection.close()
@@ -264,6 +269,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
             if self._loop is not None and not self._pool.is_closed:
                 self._pool = Pool(self._limits, _is_gone)
             self._living = set()
+            self._patience = None
             self._loop = loop
         return loop
 
@@ -276,7 +282,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         connection = self._idle(now)
         if connection is None:
             if not self._pool.claim():
-                connection = await self._waited(loop, until)
+                connection = await self._waited(loop, now, until)
             if connection is None:
                 connection = await self._opened(loop, until)
         while True:
@@ -297,11 +303,14 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
                     self._lose(connection)
                 raise
 
-    async def _waited(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection | None:
+    async def _waited(self, loop: asyncio.AbstractEventLoop, now: float, until: float) -> _Connection | None:
         """A connection, or a place for one."""
         waiter: asyncio.Future[_Connection | None] = loop.create_future()
-        self._pool.wait(waiter)
-        timer = loop.call_at(min(loop.time() + self._limits.pool_timeout, until), _give_up, waiter)
+        self._pool.wait(waiter, now)
+        # One timer for all who wait for as long: they give up in the order in which they came.
+        timer = None if now + self._limits.pool_timeout <= until else loop.call_at(until, _give_up, waiter)
+        if self._patience is None:
+            self._set_patience(loop)
         try:
             connection = await waiter
             self._check_open()
@@ -311,8 +320,18 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
                 self._return(waiter.result())
             raise
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         return connection
+
+    def _set_patience(self, loop: asyncio.AbstractEventLoop) -> None:
+        due = self._pool.due()
+        self._patience = None if due is None else loop.call_at(due, self._look_at_waiting, loop)
+
+    def _look_at_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        for waiter in self._pool.give_up(loop.time()):
+            _give_up(waiter)
+        self._set_patience(loop)
 
     def _return(self, connection: _Connection | None) -> None:
         """What was handed to somebody who has no use for it."""

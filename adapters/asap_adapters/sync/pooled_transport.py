@@ -144,7 +144,7 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
             if (wire := self._idle(now)) is not None or self._pool.claim():
                 return wire
             waiter = _Waiter()
-            self._pool.wait(waiter)
+            self._pool.wait(waiter, now)
         try:
             waiter.wait(min(self._limits.pool_timeout, until - now))
             self._check_open()

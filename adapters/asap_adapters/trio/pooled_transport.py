@@ -131,7 +131,7 @@ class PooledTransport(BasePooled[_Wire, trio.lowlevel.Task]):
     async def _waited(self) -> _Wire | None:
         """A connection, or a place for one."""
         task = trio.lowlevel.current_task()
-        self._pool.wait(task)
+        self._pool.wait(task, trio.current_time())
 
         def leave(_: object) -> trio.lowlevel.Abort:
             self._pool.leave(task)

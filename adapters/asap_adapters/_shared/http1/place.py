@@ -20,9 +20,9 @@ __all__ = ["Place", "PoolExhausted", "Refused"]
 
 _is_host = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+").fullmatch
 _is_token = re.compile(r"[a-zA-Z0-9!#$%&'*+.^_`|~-]+").fullmatch
-_is_value = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
+_are_lines = re.compile(r"(?:[a-zA-Z0-9!#$%&'*+.^_`|~-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*").fullmatch
 
-#: What each request says unless it says otherwise itself.
+#: What each request says unless it says otherwise itself, whoever is asked.
 _USUAL: Final = {"accept-encoding": ", ".join(ENCODINGS), "user-agent": "asap-proto"}
 #: What says where a request ends: the bytes themselves do.
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
@@ -63,32 +63,29 @@ class Place:
             self._authority += f":{self.port}"
         self._path = quote(parts.path.rstrip("/"), safe=_SAFE)
         self._shown = f"{parts.scheme}://{self._authority}{self._path}"
-        self._auth = ""
+        # What each request says unless it says otherwise itself, and what it has to look out for.
+        self._usual = dict(_USUAL)
         if "@" in parts.netloc:
             user, password = unquote(parts.username or ""), unquote(parts.password or "")
-            self._auth = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+            self._usual["authorization"] = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+        self._usual_lines = "".join(f"{name}: {value}\r\n" for name, value in self._usual.items())
+        self._settled = _FRAMING | self._usual.keys()
         self._first_lines: dict[tuple[str, str], str] = {}
 
     def head_of(self, request: HttpRequest) -> bytes:
-        """The request's head; raises `Misuse` for one that could not be told from two."""
-        key = request.method, request.target
-        text = self._first_lines.get(key) or self._begin(*key)
-        headers = request.headers
-        for name, value in headers.items():
-            if name in _FRAMING:
-                continue
-            if _is_token(name) is None or _is_value(value) is None:
-                raise Misuse(f"the header {name[:64]!r} can't be sent: it holds what no header may")
-            text += f"{name}: {value}\r\n"
-        for name, value in _USUAL.items():
-            if name not in headers:
-                text += f"{name}: {value}\r\n"
-        if self._auth and "authorization" not in headers:
-            text += f"authorization: {self._auth}\r\n"
+        """The request's head; raises `Misuse` for one that could be taken for another."""
+        first = self._first_lines.get((request.method, request.target)) or self._begin(request.method, request.target)
+        headers, usual = request.headers, self._usual_lines
+        if not self._settled.isdisjoint(headers):
+            headers = {name: value for name, value in headers.items() if name not in _FRAMING}
+            usual = "".join([f"{name}: {value}\r\n" for name, value in self._usual.items() if name not in headers])
+        told = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if _are_lines(told) is None or told.count("\n") != len(headers):
+            raise Misuse("a header can't be sent: it holds what none may hold")
         if request.body or request.method not in ("GET", "HEAD"):
-            text += f"content-length: {len(request.body)}\r\n"
+            told += f"content-length: {len(request.body)}\r\n"
         try:
-            return f"{text}\r\n".encode("latin-1")
+            return f"{first}{usual}{told}\r\n".encode("latin-1")
         except UnicodeEncodeError:
             raise Misuse("a header can't be sent: it holds what is not latin-1") from None
 

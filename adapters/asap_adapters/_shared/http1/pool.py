@@ -30,7 +30,7 @@ class Pool(Generic[C, W]):
         # When each was last used, the longest ago first.
         self._idle: OrderedDict[C, float] = OrderedDict()
         self._busy: set[C] = set()
-        self._waiting: OrderedDict[W, None] = OrderedDict()
+        self._waiting: OrderedDict[W, float] = OrderedDict()
         #: How many are open, or being opened.
         self.places = 0
         #: What has to be closed, by whoever has just called; they have no place any more.
@@ -68,9 +68,22 @@ class Pool(Generic[C, W]):
         """A connection has its place now, and whoever has opened it."""
         self._busy.add(connection)
 
-    def wait(self, waiter: W) -> None:
+    def wait(self, waiter: W, now: float) -> None:
         """Somebody waits, who found neither a connection nor a place."""
-        self._waiting[waiter] = None
+        self._waiting[waiter] = now
+
+    def give_up(self, now: float) -> list[W]:
+        """Those who have waited for too long, and do so no more."""
+        late: list[W] = []
+        while (due := self.due()) is not None and due <= now:
+            late.append(self._waiting.popitem(last=False)[0])
+        return late
+
+    def due(self) -> float | None:
+        """When whoever waits for longest has waited for too long."""
+        for since in self._waiting.values():
+            return since + self._limits.pool_timeout
+        return None
 
     def leave(self, waiter: W) -> None:
         """Somebody waits no longer."""
