@@ -16,6 +16,8 @@ import anyio
 import httpx
 from anyio.from_thread import BlockingPortal
 
+from asap_proto import Limits
+
 ME = "urn:asap:agent:me"
 WORKER = "urn:asap:agent:worker"
 
@@ -61,6 +63,25 @@ class Front:
                 yield Waiting(self._portal, real)
             finally:
                 self._portal.call(real.aclose)
+
+    @contextmanager
+    def transport(
+        self, url: str, limits: Limits | None = None, *, kind: str = "PooledTransport", **options: Any
+    ) -> Iterator[Any]:
+        """A transport of this front, whose calls wait."""
+        real = getattr(self._module, kind)(url, limits or Limits(), **options)
+        if self._portal is None:
+            try:
+                yield real
+            finally:
+                real.close()
+        else:
+            waiting = Waiting(self._portal, real)
+            waiting.close = waiting.aclose
+            try:
+                yield waiting
+            finally:
+                waiting.close()
 
     def close(self, agent: "FacedAgent") -> None:
         """Closes the agent, as its owner would."""

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -88,6 +88,33 @@ class CuttingProxy:
                 left -= len(chunk)
 
 
+class Scripted:
+    """Each connection in turn has its own answers, one for each request that comes over it; then it is closed."""
+
+    def __init__(self, *scripts: Sequence[Answer]) -> None:
+        self._scripts = list(scripts)
+        self._lock = threading.Lock()
+        self.over = threading.Event()
+        #: The requests, by connection.
+        self.heard: list[list[bytes]] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(10)
+            with self._lock:
+                script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+                heard: list[bytes] = []
+                self.heard.append(heard)
+            for answer in script:
+                if not (request := read_request(connection)):
+                    return
+                heard.append(request)
+                if callable(answer):
+                    answer(connection)
+                else:
+                    connection.sendall(answer)
+
+
 def read_request(connection: socket.socket) -> bytes:
     """One whole request with a Content-Length, or nothing."""
     request = b""
@@ -104,7 +131,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def listening(peer: Peer | LossyProxy | CuttingProxy) -> Iterator[str]:
+def listening(peer: Peer | LossyProxy | CuttingProxy | Scripted) -> Iterator[str]:
     """Lets a peer listen; gives its base URL."""
     threads: list[threading.Thread] = []
 
@@ -125,7 +152,7 @@ def listening(peer: Peer | LossyProxy | CuttingProxy) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            if isinstance(peer, Peer):
+            if isinstance(peer, Peer | Scripted):
                 peer.over.set()
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()

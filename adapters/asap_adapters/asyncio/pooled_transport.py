@@ -21,7 +21,7 @@ from .._shared.http1.answers import AnswerBroken, AnswerReader
 from .._shared.http1.place import PoolExhausted, Refused
 from .._shared.http1.pool import Pool
 from .._shared.http1.pooled import BasePooled
-from .._shared.http1.wire import Stale, socket_for
+from .._shared.http1.wire import Stale, is_readable, socket_for
 from .._shared.streams import OpenedStream
 from .._shared.tls import why_not
 
@@ -71,8 +71,12 @@ class _Connection(asyncio.Protocol):
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
     def is_quiet(self) -> bool:
-        """Whether it is open: on anything that comes while nothing was asked, it ends by itself."""
-        return not self._transport.is_closing()
+        """Whether nothing came that nobody has asked for: it ends by itself then, but may not have had its turn yet."""
+        return not self.is_closing() and not is_readable(self._transport.get_extra_info("socket").fileno())
+
+    def is_closing(self) -> bool:
+        """Whether it has ended."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         """Ends it at once."""
@@ -287,7 +291,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
                 connection = await self._opened(loop, until)
         while True:
             try:
-                if not connection.is_quiet():
+                if connection.is_closing():
                     # It was handed on, and closed before this task had its turn.
                     raise Stale("it hung up") if connection.is_used else AnswerBroken("it hung up")
                 await connection.ask(head, request.body, reader, until)
@@ -338,7 +342,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         if connection is None:
             self._vacate()
         else:
-            self.leave(connection, is_usable=connection.is_quiet())
+            self.leave(connection, is_usable=not connection.is_closing())
 
     async def _opened(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection:
         """A connection in a place that is taken for it."""
@@ -385,6 +389,8 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         try:
             if self._resolve is not None:
                 found = await self._resolve(place.host, place.port)
+            elif place.is_address:
+                found = [(0, 0, 0, "", (place.host,))]  # to look that up would take a thread
             else:
                 found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):

@@ -132,7 +132,7 @@ def _ascii(host: str, url: str) -> str:
         import idna  # few names need it
 
         try:
-            host = idna.encode(host.lower(), uts46=True).decode()
+            host = idna.encode(host.lower()).decode()
         except idna.IDNAError:
             raise _no_url(url) from None
     if _is_host(host) is None:

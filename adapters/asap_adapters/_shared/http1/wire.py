@@ -18,7 +18,7 @@ from .answers import AnswerReader
 from .parsing import AnswerBroken
 from .place import Refused
 
-__all__ = ["Stale", "Wait", "Waits", "Wire", "connect", "exchange", "read_more", "socket_for"]
+__all__ = ["Stale", "Wait", "Waits", "Wire", "connect", "exchange", "is_readable", "read_more", "socket_for"]
 
 #: What a story waits for: that this socket may be read, that it may be written, or either.
 Wait = tuple[socket.socket, Literal["read", "write", "either"]]
@@ -99,7 +99,7 @@ class Wire:
 
     def is_quiet(self) -> bool:
         """Whether nothing came that nobody has asked for, and the peer is still there."""
-        return not _is_readable(self.socket) and (self._tls is None or not self._tls.is_over)
+        return not is_readable(self.socket.fileno()) and (self._tls is None or not self._tls.is_over)
 
     def close(self) -> None:
         """Ends it at once: nothing that is left has any use."""
@@ -186,7 +186,8 @@ def _has_peer(made: socket.socket) -> bool:
     return True
 
 
-def _is_readable(connected: socket.socket) -> bool:
+def is_readable(connected: int) -> bool:
+    """Whether anything came over a socket, or its end; by the file's number."""
     if hasattr(select, "poll"):
         look = select.poll()
         look.register(connected, select.POLLIN)
