@@ -49,17 +49,33 @@ def frame(skill="echo", *, key=None, **input):
     return {"jsonrpc": "2.0", "method": "asap.send", "params": {"envelope": envelope, "idempotency_key": key}, "id": 1}
 
 
-def pool_of(client):
-    return client._transport._client._transport._pool
+TRANSPORTS = pytest.mark.parametrize("kind", ["PooledTransport", "HttpxTransport"])
 
 
+def client_of(runtime, kind, url):
+    return runtime.front.Client(url, me=ME, transport=getattr(runtime.front, kind)(url, Limits()))
+
+
+def check_at_rest(client):
+    """No connection is in use, and nobody waits for one."""
+    transport = client._transport
+    if hasattr(transport, "_client"):
+        pool = transport._client._transport._pool
+        assert [one for one in pool.connections if not (one.is_idle() or one.is_closed())] == []
+        assert not pool._requests
+    else:
+        pool = transport._pool
+        assert (pool.waiting, pool.places) == (0, pool.idle)
+
+
+@TRANSPORTS
 @pytest.mark.parametrize("what", ["request", "send", "send_batch", "fan out", "manifest"])
-def test_client(runtime, what):
+def test_client(runtime, what, kind):
     """After each cut no connection is in use, and the client goes on."""
 
     async def main():
         served = runtime.front.serving(served_agent(runtime.front).app())
-        async with served as url, runtime.front.Client(url, me=ME) as client:
+        async with served as url, client_of(runtime, kind, url) as client:
             client.role._takes_batches = what != "fan out"
 
             def letter():
@@ -78,9 +94,7 @@ def test_client(runtime, what):
                     await client.send_batch([letter() for _ in range(4)])
 
             async def look():
-                busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
-                assert busy == []
-                assert not pool_of(client)._requests
+                check_at_rest(client)
 
             cut = cut_any_time if what == "fan out" else cut_everywhere
             assert await cut(act, look) > 1
@@ -89,13 +103,14 @@ def test_client(runtime, what):
     runtime.run(main)
 
 
+@TRANSPORTS
 @pytest.mark.parametrize("what", ["to its end", "left early", "follow", "refused"])
-def test_client_stream(runtime, what):
+def test_client_stream(runtime, what, kind):
     """So it is while it follows a task, and after it has left before the end."""
 
     async def main():
         served = runtime.front.serving(served_agent(runtime.front).app())
-        async with served as url, runtime.front.Client(url, me=ME) as client:
+        async with served as url, client_of(runtime, kind, url) as client:
             task_id = (await client.request("tell", {})).task_id
 
             async def act():
@@ -111,9 +126,7 @@ def test_client_stream(runtime, what):
                             break
 
             async def look():
-                busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
-                assert busy == []
-                assert not pool_of(client)._requests
+                check_at_rest(client)
 
             assert await cut_everywhere(act, look) > 1
             async with client.stream("tell", {"x": 1}) as payloads:
