@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import socket
 import ssl
@@ -16,12 +17,12 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 
 from .._awaiting.transport import Resolve
-from .._shared.addresses import Resolved, addresses_of, turns
+from .._shared.addresses import Forbidden, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
 from .._shared.http1.place import PoolExhausted, Refused
 from .._shared.http1.pool import Pool
 from .._shared.http1.pooled import BasePooled
-from .._shared.http1.wire import Stale, is_readable, socket_for
+from .._shared.http1.wire import Stale, is_readable
 from .._shared.streams import OpenedStream
 from .._shared.tls import why_not
 
@@ -46,6 +47,7 @@ class _Connection(asyncio.Protocol):
         "_transport",
         "_until",
         "error",
+        "is_lost",
         "is_used",
     )
 
@@ -67,6 +69,8 @@ class _Connection(asyncio.Protocol):
         self.error: Exception | None = None
         #: Whether an answer came over it before.
         self.is_used = False
+        #: Whether its transport is closed.
+        self.is_lost = False
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
@@ -119,7 +123,6 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # one for a stream of bytes
-        self._owner.add(self)
 
     def data_received(self, data: bytes) -> None:
         if (reader := self._reader) is None:
@@ -144,6 +147,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
+        self.is_lost = True
         self._owner.remove(self)
 
     def _end(self, lost: Exception | None) -> None:
@@ -353,35 +357,35 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
             self._vacate()
             raise
         self._pool.opened(connection)
+        # Not before: of one that is cut off while it is opened, uvloop tells nobody that it is lost.
+        if not connection.is_lost:
+            self._living.add(connection)
         if self._pool.is_closed:
             self._lose(connection)
             self._check_open()
         return connection
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Connection:
+        # The loop makes the socket, and so it is the loop that closes it, whenever this is cut off.
         context = self._tls()
         named: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": self._place.name}
-        made = await self._reach(loop)
-        connection = _Connection(self, loop)
-        create: Any = loop.create_connection if self._uds is None else loop.create_unix_connection
+        make = functools.partial(_Connection, self, loop)
         try:
-            await create(lambda: connection, sock=made, **named)
-        except TimeoutError:
-            raise
-        except OSError as error:
+            if self._uds is not None:
+                return (await loop.create_unix_connection(make, self._uds, **named))[1]
+            *others, (last, _) = turns(await self._addresses(loop), math.inf)
+            for address, seconds in others:
+                # TLS is within its turn, but a certificate that is not believed is the end.
+                with suppress(ConnectionError, TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        return (await loop.create_connection(make, address, self._place.port, **named))[1]
+            return (await loop.create_connection(make, last, self._place.port, **named))[1]
+        except ssl.SSLError as error:
             raise Refused(why_not(error)) from None
-        return connection
-
-    async def _reach(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        if self._uds is not None:
-            return await _connected(loop, self._uds, None)
-        addresses = await self._addresses(loop)
-        *others, (last, _) = turns(addresses, math.inf)
-        for address, seconds in others:
-            with suppress(Refused, TimeoutError):
-                async with asyncio.timeout(seconds):
-                    return await _connected(loop, address, self._place.port)
-        return await _connected(loop, last, self._place.port)
+        except (Forbidden, Refused, TimeoutError):
+            raise
+        except OSError:
+            raise Refused from None
 
     async def _addresses(self, loop: asyncio.AbstractEventLoop) -> list[str]:
         place = self._place
@@ -401,10 +405,6 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         waiter.set_result(connection)
 
     # -- what connections tell ----------------------------------------------------------------------------------------
-
-    def add(self, connection: _Connection) -> None:
-        """It has a transport now, which is to be closed."""
-        self._living.add(connection)
 
     def remove(self, connection: _Connection) -> None:
         """Its transport is closed."""
@@ -450,18 +450,6 @@ class _Pieces:
             await connection.read_more()
         pieces, reader.pieces = reader.pieces, []
         return b"".join(pieces)
-
-
-async def _connected(loop: asyncio.AbstractEventLoop, address: str, port: int | None) -> socket.socket:
-    made, place = socket_for(address, port)
-    try:
-        await loop.sock_connect(made, place)
-    except BaseException as error:
-        made.close()
-        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            raise Refused from None
-        raise
-    return made
 
 
 def _is_gone(waiter: asyncio.Future[_Connection | None]) -> bool:
