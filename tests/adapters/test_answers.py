@@ -1,5 +1,6 @@
 """One answer, read from its bytes by either parser: what is no HTTP is refused, and packets may end anywhere."""
 
+import gc
 import gzip
 
 import pytest
@@ -237,3 +238,17 @@ def test_what_is_no_stream_is_read_whole(parser):
     """An error, most often."""
     reader = read(parser, OK + b"Content-Length: 3\r\n\r\n", b"abc", follow=True)
     assert (reader.is_streaming, reader.is_whole, reader.response().body) == (False, True, b"abc")
+
+
+def test_an_answer_leaves_nothing_to_the_garbage_collector():
+    """A ring of objects for each exchange would cost as much as the exchange."""
+    answer = WHOLE["chunks"][0]
+    read(HttptoolsParser, answer)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            read(HttptoolsParser, answer)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

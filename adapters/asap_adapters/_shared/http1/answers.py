@@ -140,13 +140,13 @@ class AnswerReader:
         if self._lines > self._limits.header_count + 1:
             raise AnswerBroken(f"its head has more than {self._limits.header_count} lines")
         parser = _Parser()
-        version, status = parser.parse_head(head)
+        version, status, pairs = parser.parse_head(head)
         if status < 200:
             if status == 101 or status < 100:
                 raise AnswerBroken(f"it answers {status}, which was not asked for")
             return False
         self.status, self._parser = status, parser
-        self.headers = headers = fold(parser.pairs)
+        self.headers = headers = fold(pairs)
         coding = headers.get("content-encoding")
         if coding is not None:
             coding = headers["content-encoding"] = coding.strip().lower()
@@ -195,7 +195,7 @@ class AnswerReader:
     def _read_chunks(self, data: bytes) -> None:
         assert self._parser is not None
         pieces: list[bytes] = []
-        surplus = self._parser.parse_chunks(data, pieces)
+        found = self._parser.parse_chunks(data, pieces)
         self._raw += len(data)
         for piece in pieces:
             self._decoded += len(piece)
@@ -206,8 +206,8 @@ class AnswerReader:
         # What is not content is the size of each chunk, and what may be said beside it.
         if self._raw > self._limits.header_bytes + (1 + _CHUNK_BYTES) * self._decoded:
             raise AnswerBroken("its body is more about itself than anything else")
-        if self._parser.is_whole:
-            self._finish(surplus=surplus)
+        if found != "more":
+            self._finish(surplus=found == "surplus")
 
     def _take(self, piece: bytes) -> None:
         if self.is_streaming:

@@ -7,7 +7,7 @@ from typing import Any
 
 import h11
 
-from .parsing import AnswerBroken
+from .parsing import AnswerBroken, Chunks
 
 __all__ = ["H11Parser"]
 
@@ -19,14 +19,12 @@ _lengths = re.compile(rb"\ncontent-length[ \t]*:([^\n]*)", re.IGNORECASE).findal
 class H11Parser:
     """A `Parser` by h11."""
 
-    __slots__ = ("_connection", "is_whole", "pairs")
+    __slots__ = ("_connection",)
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[bytes, bytes]] = []
-        self.is_whole = False
         self._connection: Any = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
 
-    def parse_head(self, head: bytes) -> tuple[str, int]:
+    def parse_head(self, head: bytes) -> tuple[str, int, list[tuple[bytes, bytes]]]:
         if _is_odd(head) or len(lengths := _lengths(head)) > 1 or any(b"," in length for length in lengths):
             raise AnswerBroken("its head is no HTTP")
         try:
@@ -39,17 +37,15 @@ class H11Parser:
             raise AnswerBroken(f"its head is no HTTP: {error}") from None
         if event is h11.NEED_DATA or not isinstance(event, h11.Response | h11.InformationalResponse):
             raise AnswerBroken("its head is no HTTP")
-        self.pairs = list(event.headers)
-        return event.http_version.decode(), event.status_code
+        return event.http_version.decode(), event.status_code, list(event.headers)
 
-    def parse_chunks(self, data: bytes, pieces: list[bytes]) -> bool:
+    def parse_chunks(self, data: bytes, pieces: list[bytes]) -> Chunks:
         try:
             self._connection.receive_data(data)
             while (event := self._connection.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.EndOfMessage):
-                    self.is_whole = True
-                    return bool(self._connection.trailing_data[0])
+                    return "surplus" if self._connection.trailing_data[0] else "whole"
                 pieces.append(bytes(event.data))
         except h11.ProtocolError as error:
             raise AnswerBroken(f"its body is no HTTP: {error}") from None
-        return False
+        return "more"

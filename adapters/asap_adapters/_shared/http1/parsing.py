@@ -5,29 +5,27 @@ Parsers refuse the same: what one mends would be read otherwise by whoever else 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
-__all__ = ["AnswerBroken", "Parser", "parser_type"]
+__all__ = ["AnswerBroken", "Chunks", "Parser", "parser_type"]
 
 
 class AnswerBroken(Exception):
     """What came is no answer, or not the whole of one."""
 
 
+#: Of a body in chunks: there is more of it, or it is whole, or something follows it.
+Chunks = Literal["more", "whole", "surplus"]
+
+
 class Parser(Protocol):
     """Parses one answer."""
 
-    #: The headers as they came, once the head is there.
-    pairs: list[tuple[bytes, bytes]]
+    def parse_head(self, head: bytes) -> tuple[str, int, list[tuple[bytes, bytes]]]:
+        """The version, the status and the headers of a whole head; raises `AnswerBroken`."""
 
-    def parse_head(self, head: bytes) -> tuple[str, int]:
-        """The version and the status of a whole head; raises `AnswerBroken`."""
-
-    def parse_chunks(self, data: bytes, pieces: list[bytes]) -> bool:
-        """Adds the content of chunks to `pieces`; whether more was said than that; raises `AnswerBroken`."""
-
-    #: Whether the last chunk has come, and its trailers.
-    is_whole: bool
+    def parse_chunks(self, data: bytes, pieces: list[bytes]) -> Chunks:
+        """Adds the content of chunks to `pieces`, and says how far that went; raises `AnswerBroken`."""
 
 
 def parser_type() -> type[Parser]:
