@@ -1,5 +1,6 @@
 """Connections that are kept, lost, waited for and closed: the same on every front, over real sockets."""
 
+import math
 import socket
 import ssl
 import threading
@@ -255,6 +256,35 @@ def test_the_time_is_that_of_the_whole_exchange(front, stack):
     assert (failure.kind, "did not answer in time" in failure.detail) == ("timed_out", True)
     held.let_go()
     assert transport.send(ASK, 5).body == b"good"
+
+
+def test_time_without_end(front, stack):
+    """Whoever asks for it waits for as long as it takes, for a connection as for an answer."""
+    held = Held()
+    peer = Scripted([held, kept()])
+    limits = Limits(pool_maxsize=1, pool_timeout=math.inf)
+    transport = stack.enter_context(front.transport(stack.enter_context(listening(peer)), limits))
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(transport.send, ASK, math.inf)]
+        assert held.arrived.acquire(timeout=10)
+        asked.append(threads.submit(transport.send, ASK, math.inf))
+        holds(lambda: transport._pool.waiting)
+        held.let_go()
+        assert [each.result(10).body for each in asked] == [b"good"] * 2
+
+
+def test_a_name_without_addresses(front, stack):
+    """It is a peer that takes no connection."""
+
+    def nowhere(host, port):
+        return []
+
+    async def nowhere_later(host, port):
+        return []
+
+    resolve = nowhere if front.name == "sync" else nowhere_later
+    transport = stack.enter_context(front.transport("http://agents.example", resolve=resolve))
+    assert transport.send(ASK, 5).kind == "refused"
 
 
 def test_a_peer_that_is_not_there(front, stack):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from asap_proto.errors import ForbiddenTarget
 from asap_proto.rules.targets import Targets
 
-__all__ = ["Forbidden", "Resolved", "addresses_of", "turns"]
+__all__ = ["Forbidden", "Refused", "Resolved", "addresses_of", "turns"]
 
 #: What a resolver answers, as `socket.getaddrinfo` does.
 Resolved = Sequence[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
@@ -22,8 +22,12 @@ class Forbidden(OSError):
     """The peer's name leads where no connection may go."""
 
 
+class Refused(OSError):
+    """The peer takes no connection."""
+
+
 def addresses_of(found: Resolved, host: str, targets: Targets | None) -> list[str]:
-    """The addresses that a name was said to lead to, if each may be connected to; raises `Forbidden`.
+    """The addresses that a name was said to lead to, if each may be connected to; raises `Forbidden` or `Refused`.
 
     The connection has to go to one of them: who asks a resolver again may be told another.
     """
@@ -33,6 +37,8 @@ def addresses_of(found: Resolved, host: str, targets: Targets | None) -> list[st
             targets.check(host, addresses)
         except ForbiddenTarget as error:
             raise Forbidden(error.message) from None
+    if not addresses:
+        raise Refused
     return addresses
 
 

@@ -17,9 +17,9 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 
 from .._awaiting.transport import Resolve
-from .._shared.addresses import Forbidden, Resolved, addresses_of, turns
+from .._shared.addresses import Forbidden, Refused, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
-from .._shared.http1.place import PoolExhausted, Refused
+from .._shared.http1.place import PoolExhausted
 from .._shared.http1.pool import Pool
 from .._shared.http1.pooled import BasePooled
 from .._shared.http1.wire import Stale, is_readable

@@ -16,9 +16,9 @@ from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
 from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 
-from .._shared.addresses import Resolved, addresses_of, turns
+from .._shared.addresses import Refused, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
-from .._shared.http1.place import PoolExhausted, Refused
+from .._shared.http1.place import PoolExhausted
 from .._shared.http1.pooled import BasePooled
 from .._shared.http1.wire import Stale, Wait, Wire, connect, exchange, read_more
 from .._shared.streams import OpenedStream
@@ -28,6 +28,8 @@ __all__ = ["PooledTransport"]
 
 R = TypeVar("R")
 
+#: Eleven days, in seconds: what the system can be told to wait for.
+_LONGEST: Final = 1e6
 _FLAGS: Final = {"read": 1, "write": 4, "either": 5}  # POLLIN and POLLOUT, which some systems lack
 
 
@@ -44,7 +46,7 @@ class _Waiter:
         self.is_handed = False
 
     def wait(self, seconds: float) -> None:
-        self._woken.acquire(timeout=max(0.0, seconds))
+        self._woken.acquire(timeout=min(max(0.0, seconds), _LONGEST))
 
     def hand(self, connection: Wire | None) -> None:
         self.connection, self.is_handed = connection, True
@@ -239,6 +241,6 @@ def _wait(awaited: socket.socket, want: str, seconds: float) -> bool:
     if hasattr(select, "poll"):
         look = select.poll()
         look.register(awaited, _FLAGS[want])
-        return bool(look.poll(ceil(seconds * 1000)))
+        return bool(look.poll(ceil(min(seconds, _LONGEST) * 1000)))
     reads, writes = [awaited] * (want != "write"), [awaited] * (want != "read")
     return any(select.select(reads, writes, writes, seconds))

@@ -16,9 +16,9 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 
 from .._awaiting.transport import Resolve
-from .._shared.addresses import Resolved, addresses_of, turns
+from .._shared.addresses import Refused, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
-from .._shared.http1.place import PoolExhausted, Refused
+from .._shared.http1.place import PoolExhausted
 from .._shared.http1.pooled import BasePooled
 from .._shared.http1.wire import Stale, Wait, Wire, connect, exchange, read_more
 from .._shared.streams import OpenedStream
@@ -63,32 +63,29 @@ class PooledTransport(BasePooled[_Wire, trio.lowlevel.Task]):
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         reader = AnswerReader(request.method, self._limits)
-        try:
-            with trio.fail_after(timeout):
+        with trio.CancelScope(deadline=trio.current_time() + timeout):
+            try:
                 wire = await self._ask(request, reader)
-        except trio.TooSlowError:
-            return self._failure(TimeoutError())
-        except (AnswerBroken, OSError, trio.ClosedResourceError) as error:
-            return self._failure(error)
-        self._leave(wire, reader)
-        return reader.response()
+            except (AnswerBroken, OSError, trio.ClosedResourceError) as error:
+                return self._failure(error)
+            self._leave(wire, reader)
+            return reader.response()
+        return self._failure(TimeoutError())
 
     @asynccontextmanager
     async def stream(
         self, request: HttpRequest, timeout: float
     ) -> AsyncIterator[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
         reader = AnswerReader(request.method, self._limits, follow=True)
-        wire, failure = None, None
-        try:
-            with trio.fail_after(timeout):
+        wire: _Wire | None = None
+        failed: Exception = TimeoutError()
+        with trio.CancelScope(deadline=trio.current_time() + timeout):
+            try:
                 wire = await self._ask(request, reader)
-        except trio.TooSlowError:
-            failure = self._failure(TimeoutError())
-        except (AnswerBroken, OSError, trio.ClosedResourceError) as error:
-            failure = self._failure(error)
+            except (AnswerBroken, OSError, trio.ClosedResourceError) as error:
+                failed = error
         if wire is None:
-            assert failure is not None
-            yield failure
+            yield self._failure(failed)
             return
         try:
             yield OpenedStream(reader.response(), _Pieces(self, wire, reader) if reader.is_streaming else None)

@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote, urlsplit
 from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, TransportFailure
 
-from ..addresses import Forbidden
+from ..addresses import Forbidden, Refused
 from ..inflate import ENCODINGS
 from ..urls import shown
 from .parsing import AnswerBroken
 
-__all__ = ["Place", "PoolExhausted", "Refused"]
+__all__ = ["Place", "PoolExhausted"]
 
 _is_host = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+").fullmatch
 _is_token = re.compile(r"[a-zA-Z0-9!#$%&'*+.^_`|~-]+").fullmatch
@@ -28,10 +28,6 @@ _USUAL: Final = {"accept-encoding": ", ".join(ENCODINGS), "user-agent": "asap-pr
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 #: Paths of which the first lines of a request are kept; a client of ours asks for three.
 _PATHS: Final = 64
-
-
-class Refused(OSError):
-    """The peer takes no connection."""
 
 
 class PoolExhausted(TimeoutError):

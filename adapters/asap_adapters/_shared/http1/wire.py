@@ -13,10 +13,10 @@ from contextlib import suppress
 from errno import EINPROGRESS, EWOULDBLOCK
 from typing import Any, Final, Literal
 
+from ..addresses import Refused
 from ..tls import TlsLayer, why_not
 from .answers import AnswerReader
 from .parsing import AnswerBroken
-from .place import Refused
 
 __all__ = ["Stale", "Wait", "Waits", "Wire", "connect", "exchange", "is_readable", "read_more", "socket_for"]
 
