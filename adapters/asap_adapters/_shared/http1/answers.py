@@ -157,12 +157,14 @@ class AnswerReader:
         if self._follow and is_stream(headers):
             self.is_streaming = True
             return True
-        gauge = BodyGauge(self._limits.reply_bytes, what="reply")
+        most = self._limits.reply_bytes
         if self._part == "length":
-            gauge.announce(headers["content-length"])
-        if coding is not None or self._part != "length":
-            self._gauge = BodyGauge(self._limits.reply_bytes, what="reply")
-            self._inflater = inflater(coding or "identity", gauge)
+            if self._left > most:
+                BodyGauge(most, what="reply").announce(headers["content-length"])
+            if coding is None:
+                return True  # it can't be longer than it says
+        self._gauge = BodyGauge(most, what="reply")
+        self._inflater = inflater(coding or "identity", BodyGauge(most, what="reply"))
         return True
 
     def _framing(self, version: str, headers: dict[str, str]) -> str:
