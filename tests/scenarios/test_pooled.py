@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asap_proto import Limits, Misuse
-from asap_proto.errors import BodyTooLarge
+from asap_proto.errors import BodyTooLarge, PeerRefused, PeerUnreachable
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
+from asap_proto.rules.retry import RetryRule
 from asap_proto.rules.targets import parse_targets
 
 from .ears import Ear, certified
@@ -332,6 +333,18 @@ def test_tls_with_a_context_of_ones_own(front, stack, tmp_path, name):
         assert "its certificate is not believed" in failure.detail
     assert len(ear.heard) == 1
     assert ear.names[0] == (None if name == "127.0.0.1" else name)
+
+
+def test_a_client_has_a_context_of_its_own(front, stack, tmp_path):
+    """It is handed on to its connections."""
+    context, issuer = certified(tmp_path, "127.0.0.1")
+    ear = stack.enter_context(Ear("127.0.0.1", tls=context).open())
+    url = f"https://127.0.0.1:{ear.port}"
+    once = RetryRule(attempts=1)
+    for options, error in (({"tls": ssl.create_default_context(cadata=issuer)}, PeerRefused), ({}, PeerUnreachable)):
+        with front.client(url, retry=once, **options) as client, pytest.raises(error):
+            client.manifest()
+    assert len(ear.heard) == 1
 
 
 def test_tls_in_large(front, stack, tmp_path):

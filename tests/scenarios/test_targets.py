@@ -136,6 +136,18 @@ def test_an_address_that_takes_no_connection_is_passed_over(front, reach, stack)
     assert len(ear.heard) == 1
 
 
+def test_a_network_that_is_not_there_is_passed_over(front, reach, stack):
+    """An address of IPv6, most often, on a machine without."""
+    ear = stack.enter_context(Ear(ALLOWED).open())
+    names = Names(front, ["100::1", ALLOWED])
+    made = reach(f"http://agents.example:{ear.port}", names, parse_targets("any"))
+    url = f"http://agents.example:{ear.port}"
+    client = stack.enter_context(front.client(url, transport=made, allow_http=True, retry=ONCE))
+    with pytest.raises(PeerRefused):
+        client.manifest()
+    assert len(ear.heard) == 1
+
+
 def test_a_name_that_leads_nowhere(front, reach):
     """It is a peer that can't be reached, as without targets."""
     error = ask(front, reach, "http://agents.example:9", Names(front, None), PeerUnreachable)

@@ -8,7 +8,7 @@ import math
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from asap_proto.errors import AsapError, Misuse
@@ -112,8 +112,7 @@ class _Connection(asyncio.Protocol):
         return told
 
     def read_more(self) -> asyncio.Future[None]:
-        """The same of the next piece of a stream, for however long its reader likes."""
-        self._until = math.inf
+        """The same of the next piece of a stream, however long that takes."""
         self._held = 0
         self._resume()
         self._told = told = self._loop.create_future()
@@ -136,6 +135,7 @@ class _Connection(asyncio.Protocol):
         if reader.is_whole:
             self._finish(reader)
         elif is_told:
+            self._until = math.inf  # how long a stream may pause says its reader
             self._held += len(data)
             if self._held > _HELD_BYTES and not self._is_paused:
                 self._is_paused = True
@@ -352,7 +352,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         """A connection in a place that is taken for it."""
         try:
             async with asyncio.timeout_at(until):
-                connection = await self._connect(loop)
+                connection = await self._connect(loop, until)
         except BaseException:
             self._vacate()
             raise
@@ -365,7 +365,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
             self._check_open()
         return connection
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> _Connection:
+    async def _connect(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection:
         # The loop makes the socket, and so it is the loop that closes it, whenever this is cut off.
         context = self._tls()
         named: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": self._place.name}
@@ -373,12 +373,15 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         try:
             if self._uds is not None:
                 return (await loop.create_unix_connection(make, self._uds, **named))[1]
-            *others, (last, _) = turns(await self._addresses(loop), math.inf)
+            *others, (last, _) = turns(await self._addresses(loop), until - loop.time())
             for address, seconds in others:
-                # TLS is within its turn, but a certificate that is not believed is the end.
-                with suppress(ConnectionError, TimeoutError):
+                try:
                     async with asyncio.timeout(seconds):
                         return (await loop.create_connection(make, address, self._place.port, **named))[1]
+                except ssl.SSLError:
+                    raise  # it has taken the connection: no other is better
+                except OSError:
+                    continue
             return (await loop.create_connection(make, last, self._place.port, **named))[1]
         except ssl.SSLError as error:
             raise Refused(why_not(error)) from None

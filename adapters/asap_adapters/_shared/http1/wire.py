@@ -18,7 +18,7 @@ from ..tls import TlsLayer, why_not
 from .answers import AnswerReader
 from .parsing import AnswerBroken
 
-__all__ = ["Stale", "Wait", "Waits", "Wire", "connect", "exchange", "is_readable", "read_more", "socket_for"]
+__all__ = ["Stale", "Wait", "Waits", "Wire", "connect", "exchange", "is_readable", "read_more"]
 
 #: What a story waits for: that this socket may be read, that it may be written, or either.
 Wait = tuple[socket.socket, Literal["read", "write", "either"]]
@@ -111,7 +111,7 @@ class Wire:
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
-def socket_for(address: str, port: int | None) -> tuple[socket.socket, Any]:
+def _socket_for(address: str, port: int | None) -> tuple[socket.socket, Any]:
     """A socket, and what it is to be connected to: a numeric address, or a unix socket's path where there is no port.
 
     Raises `Refused` for what is no address.
@@ -122,10 +122,10 @@ def socket_for(address: str, port: int | None) -> tuple[socket.socket, Any]:
     else:
         try:
             found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        except OSError:
+            family, kind, protocol, _, place = found[0]
+            made = socket.socket(family, kind, protocol)
+        except OSError:  # no address, or of a kind that this machine does not have
             raise Refused from None
-        family, kind, protocol, _, place = found[0]
-        made = socket.socket(family, kind, protocol)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.setblocking(False)
     return made, place
@@ -133,7 +133,7 @@ def socket_for(address: str, port: int | None) -> tuple[socket.socket, Any]:
 
 def connect(address: str, port: int | None) -> Generator[Wait, None, socket.socket]:
     """A connection to such a place; raises `Refused`."""
-    made, place = socket_for(address, port)
+    made, place = _socket_for(address, port)
     try:
         if made.connect_ex(place) in (EINPROGRESS, EWOULDBLOCK):
             yield made, "write"
