@@ -100,9 +100,10 @@ class Limits:
     request_bytes: int = 10 * 1024 * 1024
     #: A reply body that a client reads.
     reply_bytes: int = 10 * 1024 * 1024
-    #: Lines of one request's head: a server may bound them itself, and earlier.
+    #: Lines of one request's head, where a server may bound them itself, and earlier; and of an answer's.
     header_count: int = 100
-    #: Bytes of one request's line and headers, or its trailers, under `asap serve` and `serving`.
+    #: Bytes of one request's line and headers, or its trailers, under `asap serve` and `serving`. For a client those of
+    #: an answer, with all that came before it.
     header_bytes: int = 64 * 1024
     #: Values of one JSON text, counted before it is parsed (an empty array or object may count twice): in memory each
     #: takes up to a hundred times its bytes.
@@ -190,6 +191,14 @@ class Limits:
     held_bytes: int = 256 * 1024 * 1024
     #: How late a worker may be with what is due; one that stays later turns some requests away. Unbounded: none.
     late_seconds: float = math.inf
+    #: Connections to one peer that a client keeps open while nobody uses them.
+    pool_connections: int = 100
+    #: Connections to one peer that are open at once; who needs another waits, first come, first served.
+    pool_maxsize: int = 100
+    #: How long a request waits for a connection, before it has failed.
+    pool_timeout: float = 5.0
+    #: How long a connection that nobody uses is believed to be open: most servers keep it for 5 seconds.
+    pool_idle_seconds: float = 4.5
     #: How long a handler may run, the protocol's default task timeout; sync can't cut one off, and does not try.
     handler_seconds: float = 600.0
     #: How long a validator that waits may take, or an issuer's keys to come: nobody unknown holds a request for long.

@@ -50,19 +50,37 @@ def frame(skill="echo", *, key=None, **input):
     return {"jsonrpc": "2.0", "method": "asap.send", "params": {"envelope": envelope, "idempotency_key": key}, "id": 1}
 
 
-def pool_of(client):
-    return client._transport._client._transport._pool
+TRANSPORTS = pytest.mark.parametrize("kind", ["PooledTransport", "HttpxTransport"])
 
 
+def client_of(runtime, kind, url, **options):
+    if kind == "HttpxTransport":  # the other is every client's own
+        options["transport"] = runtime.front.HttpxTransport(url, Limits())
+    return runtime.front.Client(url, me=ME, **options)
+
+
+def check_at_rest(client):
+    """No connection is in use, and nobody waits for one."""
+    transport = client._transport
+    if hasattr(transport, "_client"):
+        pool = transport._client._transport._pool
+        assert [one for one in pool.connections if not (one.is_idle() or one.is_closed())] == []
+        assert not pool._requests
+    else:
+        pool = transport._pool
+        assert (pool.waiting, pool.places) == (0, pool.idle)
+
+
+@TRANSPORTS
 @pytest.mark.parametrize("what", ["request", "send", "send_batch", "fan out", "manifest"])
-def test_client(runtime, what, tmp_path):
+def test_client(runtime, what, kind, tmp_path):
     """After each cut no connection is in use, nobody is waited for, and the client goes on."""
 
     async def main():
         served = runtime.front.serving(served_agent(runtime.front).app())
         store = ManifestDirectory(tmp_path / "manifests")
         manifests = runtime.front.ManifestCache(store)
-        async with served as url, runtime.front.Client(url, me=ME, manifests=manifests) as client:
+        async with served as url, client_of(runtime, kind, url, manifests=manifests) as client:
             client.role._takes_batches = what != "fan out"
 
             def letter():
@@ -76,15 +94,14 @@ def test_client(runtime, what, tmp_path):
                     await client.send(letter())
                 elif what == "manifest":
                     manifests.drop(client.role._discovery._keys)
-                    store.save(client.role._discovery._saved_as, None)
+                    if (saved_as := client.role._discovery._saved_as) is not None:
+                        store.save(saved_as, None)
                     await client.manifest()
                 else:
                     await client.send_batch([letter() for _ in range(4)])
 
             async def look():
-                busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
-                assert busy == []
-                assert not pool_of(client)._requests
+                check_at_rest(client)
                 assert not manifests.flights
 
             cut = cut_any_time if what == "fan out" else cut_everywhere
@@ -94,13 +111,14 @@ def test_client(runtime, what, tmp_path):
     runtime.run(main)
 
 
+@TRANSPORTS
 @pytest.mark.parametrize("what", ["to its end", "left early", "follow", "refused"])
-def test_client_stream(runtime, what):
+def test_client_stream(runtime, what, kind):
     """So it is while it follows a task, and after it has left before the end."""
 
     async def main():
         served = runtime.front.serving(served_agent(runtime.front).app())
-        async with served as url, runtime.front.Client(url, me=ME) as client:
+        async with served as url, client_of(runtime, kind, url) as client:
             task_id = (await client.request("tell", {})).task_id
 
             async def act():
@@ -116,9 +134,7 @@ def test_client_stream(runtime, what):
                             break
 
             async def look():
-                busy = [one for one in pool_of(client).connections if not (one.is_idle() or one.is_closed())]
-                assert busy == []
-                assert not pool_of(client)._requests
+                check_at_rest(client)
 
             assert await cut_everywhere(act, look) > 1
             async with client.stream("tell", {"x": 1}) as payloads:

@@ -204,7 +204,7 @@ def test_lifespan_closes_peers(runtime):
         async with runtime.front.serving(agent.app()):
             client = agent.peer(ME)
             assert agent.peer(ME) is client
-        assert client._transport._client.is_closed
+        assert client._transport._pool.is_closed
         assert agent._clients == {}
 
     runtime.run(main)
@@ -282,7 +282,7 @@ def test_a_peer_named_before_the_run(runtime):
     client = agent.peer(WORKER)
     assert agent.peer(WORKER) is client
     runtime.run(agent.aclose)
-    assert client._transport._client.is_closed
+    assert client._transport._pool.is_closed
 
 
 def test_ready_as_the_lifespan_says(runtime):

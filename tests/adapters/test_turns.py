@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from asap_adapters._shared.httpx_values import turns
+from asap_adapters._shared.addresses import turns
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,10 @@ def test_without_the_extra_cli(package):
 @pytest.mark.parametrize(
     ("package", "words", "extra"),
     [
-        ("httpx", ["demo"], "asap-proto[asyncio,"),
+        ("brotli", ["demo"], "asap-proto[asyncio,"),
         ("uvicorn", ["demo"], "asap-proto[asyncio,"),
         ("trio", ["demo", "--runtime", "trio"], "asap-proto[trio,"),
-        ("httpx", ["send", "http://127.0.0.1:1", "--skill", "x"], "asap-proto[sync,"),
+        ("brotli", ["send", "http://127.0.0.1:1", "--skill", "x"], "asap-proto[sync,"),
     ],
 )
 def test_without_the_extra_of_a_front(package, words, extra):

@@ -12,12 +12,16 @@ PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="
 
 FIELDS = {field.name for field in attrs.fields(limits.Limits)}
 
-#: Numbers that bound nobody who means harm: how a worker cares for its tasks, and for its callers.
+#: Numbers that bound nobody who means harm: how a worker cares for its tasks and its callers, a client for connections.
 OTHERS = {
     "beat_seconds",
     "cancel_seconds",
     "grace_seconds",
     "lease_seconds",
+    "pool_connections",
+    "pool_idle_seconds",
+    "pool_maxsize",
+    "pool_timeout",
     "progress_seconds",
     "return_seconds",
     "stream_beat_seconds",

@@ -83,3 +83,10 @@ def test_cattrs_is_loaded_by_who_asks_for_it():
 def test_a_server_on_threads_loads_no_runtime_and_no_connections():
     """They come with the first client: to start a process would else take half as long again."""
     assert loaded("import asap_adapters.sync") & {"trio", "anyio", "httpcore", "h2"} == set()
+
+
+def test_a_front_brings_no_httpx():
+    """It takes as long to import as the rest of a front; whoever names its transport has it."""
+    fronts = "import asap_adapters.asyncio, asap_adapters.sync, asap_adapters.trio"
+    assert not {"httpcore", "httpx"} & set(loaded(fronts))
+    assert "httpx" in loaded("from asap_adapters.sync import HttpxTransport")

@@ -16,6 +16,8 @@ import anyio
 import httpx
 from anyio.from_thread import BlockingPortal
 
+from asap_proto import Limits
+
 ME = "urn:asap:agent:me"
 WORKER = "urn:asap:agent:worker"
 
@@ -61,6 +63,17 @@ class Front:
                 yield Waiting(self._portal, real)
             finally:
                 self._portal.call(real.aclose)
+
+    @contextmanager
+    def transport(
+        self, url: str, limits: Limits | None = None, *, kind: str = "PooledTransport", **options: Any
+    ) -> Iterator[Any]:
+        """A transport of this front, whose calls wait; `real` is what a client takes."""
+        transport = Waiting(self._portal, getattr(self._module, kind)(url, limits or Limits(), **options))
+        try:
+            yield transport
+        finally:
+            transport.close()
 
     def close(self, agent: "FacedAgent") -> None:
         """Closes the agent, as its owner would."""
@@ -112,19 +125,28 @@ class FacedAgent:
 
 
 class Waiting:
-    """An async client as a plain one."""
+    """What may be async as a plain thing."""
 
-    def __init__(self, portal: BlockingPortal, real: Any) -> None:
+    def __init__(self, portal: BlockingPortal | None, real: Any) -> None:
         self._portal = portal
-        self._real = real
+        self.real = real
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._real, name)
+        if self._portal is None:
+            return getattr(self.real, name)
+        found = getattr(self.real, name)
         if name in ("stream", "follow"):
             return functools.partial(self._streaming, found)
         if not inspect.iscoroutinefunction(found):
             return found
         return lambda *given, **named: self._portal.call(functools.partial(found, *given, **named))
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+        if self._portal is None:
+            self.real.close()
+        else:
+            self._portal.call(self.real.aclose)
 
     @contextmanager
     def _streaming(self, found: Callable[..., Any], *given: Any, **named: Any) -> Iterator[Iterator[Any]]:

@@ -11,7 +11,7 @@ import socket
 import httpx
 import pytest
 
-from asap_adapters._shared.httpx_values import shared_tls
+from asap_adapters._shared.tls import shared_tls
 from asap_adapters.auth.jwks import FetchedKeys
 from asap_adapters.auth.jwt import Jwt
 from asap_proto import Limits, Misuse
@@ -48,9 +48,15 @@ class Names:
         return self._now(host, port)
 
 
-def transport(front, url, names, targets=HERE):
-    module = importlib.import_module(f"asap_adapters.{front.name}")
-    return module.HttpxTransport(url, Limits(), targets=targets, resolve=names.resolve)
+@pytest.fixture(params=["PooledTransport", "HttpxTransport"])
+def reach(front, request):
+    """Makes each transport in turn, with a resolver of ours."""
+    made = getattr(importlib.import_module(f"asap_adapters.{front.name}"), request.param)
+
+    def to(url, names, targets=HERE):
+        return made(url, Limits(), targets=targets, resolve=names.resolve)
+
+    return to
 
 
 @pytest.fixture
@@ -60,20 +66,20 @@ def ears(stack):
     return allowed, stack.enter_context(Ear(FORBIDDEN, allowed.port).open())
 
 
-def ask(front, url, names, error, **options):
+def ask(front, reach, url, names, error, **options):
     """What a client is told that asks for a manifest, by a name."""
-    made = transport(front, url, names)
+    made = reach(url, names)
     with front.client(url, transport=made, retry=ONCE, allow_http=True, **options) as client:
         with pytest.raises(error) as caught:
             client.manifest()
         return caught.value
 
 
-def test_a_name_that_leads_elsewhere_later_was_asked_once(front, ears):
+def test_a_name_that_leads_elsewhere_later_was_asked_once(front, reach, ears):
     """The connection goes to the address that was looked at, with the name as its Host: rebinding comes too late."""
     allowed, forbidden = ears
     names = Names(front, [ALLOWED], [FORBIDDEN])
-    error = ask(front, f"http://agents.example:{allowed.port}", names, PeerRefused)
+    error = ask(front, reach, f"http://agents.example:{allowed.port}", names, PeerRefused)
     assert error.facts["status"] == 404
     assert names.asked == [("agents.example", allowed.port)]
     ((_, path, headers),) = allowed.heard
@@ -82,12 +88,12 @@ def test_a_name_that_leads_elsewhere_later_was_asked_once(front, ears):
     assert not forbidden.heard
 
 
-def test_each_new_connection_is_looked_at(front, ears):
+def test_each_new_connection_is_looked_at(front, reach, ears):
     """A name that was good yesterday may lead anywhere today."""
     allowed, forbidden = ears
     url = f"http://agents.example:{allowed.port}"
     names = Names(front, [ALLOWED], [FORBIDDEN])
-    with front.client(url, transport=transport(front, url, names), retry=ONCE, allow_http=True) as client:
+    with front.client(url, transport=reach(url, names), retry=ONCE, allow_http=True) as client:
         with pytest.raises(PeerRefused):
             client.manifest()
         with pytest.raises(ForbiddenTarget):  # the server has closed the first: it is of HTTP/1.0
@@ -99,12 +105,12 @@ def test_each_new_connection_is_looked_at(front, ears):
     "answer",
     [[FORBIDDEN], [ALLOWED, FORBIDDEN], [FORBIDDEN, ALLOWED], ["::ffff:127.0.0.2"], ["::1"], ["169.254.169.254"], []],
 )
-def test_one_address_that_is_forbidden_is_enough(front, ears, answer):
+def test_one_address_that_is_forbidden_is_enough(front, reach, ears, answer):
     """Nothing is sent to any; it is not tried again, the breaker stays closed, and no word says what was found."""
     allowed, forbidden = ears
     names = Names(front, answer)
     url = f"http://agents.example:{allowed.port}"
-    made = transport(front, url, names)
+    made = reach(url, names)
     options = {"retry": RetryRule(attempts=3), "breaker": Breaker(threshold=1), "allow_http": True, "token": "secret"}
     with front.client(url, transport=made, peer=WORKER, **options) as client:
         for call in (lambda: client.request("echo", {}), client.manifest):
@@ -119,20 +125,32 @@ def test_one_address_that_is_forbidden_is_enough(front, ears, answer):
     assert not forbidden.heard
 
 
-def test_an_address_that_takes_no_connection_is_passed_over(front, stack):
+def test_an_address_that_takes_no_connection_is_passed_over(front, reach, stack):
     """The next one was looked at too."""
     ear = stack.enter_context(Ear(ALLOWED).open())
     names = Names(front, ["127.0.0.3", ALLOWED])
-    made = transport(front, f"http://agents.example:{ear.port}", names, parse_targets(["127.0.0.0/8"]))
+    made = reach(f"http://agents.example:{ear.port}", names, parse_targets(["127.0.0.0/8"]))
     client = stack.enter_context(front.client(f"http://agents.example:{ear.port}", transport=made, allow_http=True))
     with pytest.raises(PeerRefused):
         client.manifest()
     assert len(ear.heard) == 1
 
 
-def test_a_name_that_leads_nowhere(front):
+def test_a_network_that_is_not_there_is_passed_over(front, reach, stack):
+    """An address of IPv6, most often, on a machine without."""
+    ear = stack.enter_context(Ear(ALLOWED).open())
+    names = Names(front, ["100::1", ALLOWED])
+    made = reach(f"http://agents.example:{ear.port}", names, parse_targets("any"))
+    url = f"http://agents.example:{ear.port}"
+    client = stack.enter_context(front.client(url, transport=made, allow_http=True, retry=ONCE))
+    with pytest.raises(PeerRefused):
+        client.manifest()
+    assert len(ear.heard) == 1
+
+
+def test_a_name_that_leads_nowhere(front, reach):
     """It is a peer that can't be reached, as without targets."""
-    error = ask(front, "http://agents.example:9", Names(front, None), PeerUnreachable)
+    error = ask(front, reach, "http://agents.example:9", Names(front, None), PeerUnreachable)
     assert error.message == "http://agents.example:9 takes no connection"
 
 
@@ -182,24 +200,24 @@ def test_spellings_of_this_machine_lead_to_this_machine(front, ears, host):
     assert not allowed.heard
 
 
-def test_no_proxy_of_the_environment_is_asked(front, ears, monkeypatch):
+def test_no_proxy_of_the_environment_is_asked(front, reach, ears, monkeypatch):
     """It would resolve the name by itself, and connect to wherever that leads."""
     allowed, proxy = ears
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://{FORBIDDEN}:{proxy.port}")
     monkeypatch.setenv("no_proxy", "")
-    ask(front, f"http://agents.example:{allowed.port}", Names(front, [ALLOWED]), PeerRefused)
+    ask(front, reach, f"http://agents.example:{allowed.port}", Names(front, [ALLOWED]), PeerRefused)
     assert (len(allowed.heard), len(proxy.heard)) == (1, 0)
 
 
-def test_the_certificate_has_to_be_that_of_the_name(front, stack, tmp_path):
+def test_the_certificate_has_to_be_that_of_the_name(front, reach, stack, tmp_path):
     """The address is for the connection alone: TLS asks for the name, and believes no other."""
     context, issuer = certified(tmp_path, "agents.example", ALLOWED)
     shared_tls().load_verify_locations(cadata=issuer)  # for this process, and an hour
     ear = stack.enter_context(Ear(ALLOWED, tls=context).open())
-    ask(front, f"https://agents.example:{ear.port}", Names(front, [ALLOWED]), PeerRefused)
+    ask(front, reach, f"https://agents.example:{ear.port}", Names(front, [ALLOWED]), PeerRefused)
     assert (len(ear.heard), ear.names) == (1, ["agents.example"])
-    ask(front, f"https://other.example:{ear.port}", Names(front, [ALLOWED]), PeerUnreachable)
+    ask(front, reach, f"https://other.example:{ear.port}", Names(front, [ALLOWED]), PeerUnreachable)
     assert (len(ear.heard), ear.names) == (1, ["agents.example", "other.example"])
 
 

@@ -245,7 +245,7 @@ def test_garbage_is_not_asked_again(front):
 
 
 DRIPS = {
-    "before the head": (b"H",),
+    "before the head": (b"HTTP/1.1 ", b"2"),
     "in the head": (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
     "header by header": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
     "in the body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"["),

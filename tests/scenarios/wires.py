@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -56,7 +56,7 @@ class LossyProxy:
         with connection, socket.create_connection(self._place, timeout=10) as beyond:
             request = read_request(connection)
             self.heard.append(request)
-            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            beyond.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             answer = b""
             while chunk := beyond.recv(65536):
                 answer += chunk
@@ -84,10 +84,37 @@ class CuttingProxy:
                 left = self._cuts.pop(0) if self._cuts and is_stream else 1 << 62
                 if is_stream:
                     self.heard.append(request)
-            beyond.sendall(request.replace(b"Connection: keep-alive", b"Connection: close", 1))
+            beyond.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
             while left and (chunk := beyond.recv(min(left, 65536))):
                 connection.sendall(chunk)
                 left -= len(chunk)
+
+
+class Scripted:
+    """Each connection in turn has its own answers, one for each request that comes over it; then it is closed."""
+
+    def __init__(self, *scripts: Sequence[Answer]) -> None:
+        self._scripts = list(scripts)
+        self._lock = threading.Lock()
+        self.over = threading.Event()
+        #: The requests, by connection.
+        self.heard: list[list[bytes]] = []
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(10)
+            with self._lock:
+                script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
+                heard: list[bytes] = []
+                self.heard.append(heard)
+            for answer in script:
+                if not (request := read_request(connection)):
+                    return
+                heard.append(request)
+                if callable(answer):
+                    answer(connection)
+                else:
+                    connection.sendall(answer)
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -106,7 +133,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def listening(peer: Peer | LossyProxy | CuttingProxy) -> Iterator[str]:
+def listening(peer: Peer | LossyProxy | CuttingProxy | Scripted) -> Iterator[str]:
     """Lets a peer listen; gives its base URL."""
     threads: list[threading.Thread] = []
 
@@ -127,7 +154,7 @@ def listening(peer: Peer | LossyProxy | CuttingProxy) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            if isinstance(peer, Peer):
+            if isinstance(peer, Peer | Scripted):
                 peer.over.set()
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()

@@ -38,6 +38,9 @@ def _here() -> object:
 class Agent(BaseAgent):
     """What it is, what it can do, whom it knows; the options are those of `AgentOptions`."""
 
+    #: The client of this runtime.
+    _client: type[Client]
+
     def __init__(self, urn: str, **options: Unpack[AgentOptions]) -> None:
         super().__init__(urn, **options)
         # A connection can't outlive its event loop, nor go to another.
@@ -54,7 +57,7 @@ class Agent(BaseAgent):
             self._forget()
             clients = self._clients.setdefault(_here(), {})
         if urn not in clients:
-            clients[urn] = Client(self.peer_url(urn), me=self.settings.urn, **self.client_options(urn))
+            clients[urn] = self._client(self.peer_url(urn), me=self.settings.urn, **self.client_options(urn))
         return clients[urn]
 
     async def aclose(self) -> None:

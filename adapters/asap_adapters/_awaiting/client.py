@@ -41,8 +41,8 @@ from .._shared.tasks import (
 )
 from .compressing import Compressor
 from .drive import Perform, drive, drive_together
-from .httpx_transport import HttpxTransport, Transport
 from .sharing import tell_once
+from .transport import Connect, Transport
 
 __all__ = ["Client"]
 
@@ -52,12 +52,15 @@ R = TypeVar("R")
 class Client(BaseClient):
     """Talks to one peer, as the agent `me`; the options are those of `ClientOptions`."""
 
+    #: How to reach a peer where no transport is handed in: each runtime has its own.
+    _connect: Connect
+
     def __init__(
         self, url: str, *, me: str, transport: Transport | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         super().__init__(url, me, options, transport)
         self._compressor = Compressor(self._limits)
-        self._transport = transport or HttpxTransport(self._base_url, self._limits, targets=self._targets)
+        self._transport = transport or self._connect(self._base_url, self._limits, targets=self._targets, tls=self._tls)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from socket import SOCK_STREAM
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import httpx
@@ -16,29 +16,14 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls, turns
+from .._shared.addresses import Resolved, addresses_of, turns
+from .._shared.httpx_values import Place, check_given, headers_of, no_cookies
 from .._shared.inflate import Inflater, inflater
 from .._shared.streams import OpenedStream, is_stream
+from .._shared.tls import shared_tls
+from .transport import Resolve
 
-__all__ = ["HttpxTransport", "Resolve", "Transport"]
-
-#: Where a name leads, as ``getaddrinfo`` answers it.
-Resolve = Callable[[str, int], Awaitable[Resolved]]
-
-
-class Transport(Protocol):
-    """How a client reaches its peer."""
-
-    async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
-        """One exchange, over within `timeout` seconds; raises `BodyTooLarge` or `BadEncoding`."""
-
-    def stream(
-        self, request: HttpRequest, timeout: float
-    ) -> AbstractAsyncContextManager[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
-        """One exchange whose answer comes in parts; `timeout` is for its head."""
-
-    async def aclose(self) -> None:
-        """Gives back every connection."""
+__all__ = ["HttpxTransport"]
 
 
 class HttpxTransport:

@@ -74,7 +74,6 @@ from .._shared.skills import Handler
 from .._shared.urls import targets_for
 from .compressing import Compressor
 from .drive import drive, drive_together
-from .httpx_transport import HttpxTransport
 from .tasks import Task, ThreadTask
 
 if TYPE_CHECKING:
@@ -452,7 +451,7 @@ class Performer(BasePerformer):
             # What is begun is ended: else whoever hangs up in time could keep new keys away.
             with anyio.CancelScope(shield=True):
                 targets = targets_for(base_url, self._served.targets)
-                transport = HttpxTransport(base_url, self._served.limits, targets=targets)
+                transport = self._agent._client._connect(base_url, self._served.limits, targets=targets)
                 answer: HttpResponse | TransportFailure
                 try:
                     answer = await transport.send(request, self._served.limits.auth_seconds)

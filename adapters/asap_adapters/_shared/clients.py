@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+from attrs import evolve
 
 from asap_proto.errors import Misuse
 from asap_proto.http import Headers, HttpRequest
@@ -25,10 +27,15 @@ from .schemes import Credentials
 from .sources import SYSTEM
 from .urls import check_base_url, is_here, targets_for, without_user
 
+if TYPE_CHECKING:
+    import ssl
+
 __all__ = ["ONCE", "BaseClient", "ClientOptions"]
 
 #: For what is not worth a wait: a task's progress is told again soon enough.
 ONCE = RetryRule(attempts=1)
+
+_POOL: Final = ("pool_connections", "pool_maxsize", "pool_timeout")
 
 
 class ClientOptions(TypedDict, total=False):
@@ -59,6 +66,13 @@ class ClientOptions(TypedDict, total=False):
     limits: Limits
     #: Send a fresh nonce with each try; true if not given.
     nonces: bool
+    #: As in `Limits`, for this client alone: connections that are kept open while nobody uses them, and that are open
+    #: at once; how long a request waits for one.
+    pool_connections: int
+    pool_maxsize: int
+    pool_timeout: float
+    #: For TLS, another context than that of the machine's certificates.
+    tls: ssl.SSLContext | None
     #: Reach the peer in clear text beyond this machine.
     allow_http: bool
     #: Compress large requests, as soon as the peer has said that it takes that. Without it, where its URL names this
@@ -73,20 +87,25 @@ class BaseClient:
     """Talks to one peer, as the agent `me`.
 
     The peer's base URL is https, or http on this machine (elsewhere only with `allow_http`).
-    The options are those of `ClientOptions`, each by name; `transport` is how to reach the peer, instead of httpx.
+    The options are those of `ClientOptions`, each by name; `transport` is how to reach the peer, instead of
+    connections of its own.
 
     Every call raises `AsapError`: `RemoteFault` for what the peer did or reports, `Misuse` for our own.
     """
 
     def __init__(self, url: str, me: str, options: ClientOptions, transport: object | None) -> None:
         targets = options.get("targets")
-        if targets is not None and transport is not None:
-            raise Misuse("a transport that is handed in has targets of its own: give them to it")
+        if transport is not None:
+            for name in ("targets", "tls", *_POOL):
+                if options.get(name) is not None:
+                    raise Misuse(f"a transport that is handed in has {name} of its own: give it to that")
         if targets is not None and not isinstance(targets, Targets):
             targets = parse_targets(targets)
         self._base_url = check_base_url(url, allow_http=options.get("allow_http", False))
         self._targets = targets_for(self._base_url, targets)
-        self._limits = options.get("limits", Limits())
+        pool: dict[str, Any] = {name: options[name] for name in _POOL if name in options}
+        self._limits = evolve(options.get("limits", Limits()), **pool)
+        self._tls = options.get("tls")
         self._me = me
         self._peer = options.get("peer")
         self._timeout = options.get("timeout", 60.0)
@@ -100,7 +119,9 @@ class BaseClient:
         bare_url = without_user(self._base_url)
         name = f"{self._base_url} {self._targets}"
         # A transport that is handed in may lead anywhere, and show anything: what comes by it is for this client alone.
-        survives = self._manifests.survives and transport is None and bare_url == self._base_url
+        # Whom a TLS context believes is its own affair: what comes by it is for those that have the same.
+        place: object = object() if transport is not None else name if self._tls is None else (name, self._tls)
+        survives = self._manifests.survives and place == name and bare_url == self._base_url
         self._role = ClientRole(
             me,
             options.get("sources", SYSTEM),
@@ -108,7 +129,7 @@ class BaseClient:
             agent=self._peer,
             check_manifest=options.get("pinned"),
             manifests=self._manifests,
-            place=name if transport is None else object(),
+            place=place,
             saved_as=name if survives else None,
             limits=self._limits,
             retry=options.get("retry", RetryRule()),

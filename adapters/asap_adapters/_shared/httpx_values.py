@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Sequence
-from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any
 
 import httpx
 
-from asap_proto.errors import ForbiddenTarget, Misuse
+from asap_proto.errors import Misuse
 from asap_proto.http import HttpRequest, TransportFailure, fold
 from asap_proto.rules.targets import Targets
 
+from .addresses import Forbidden
 from .inflate import ENCODINGS
 from .urls import shown
 
-__all__ = [
-    "ACCEPT_ENCODING",
-    "Forbidden",
-    "Place",
-    "Resolved",
-    "addresses_of",
-    "check_given",
-    "headers_of",
-    "no_cookies",
-    "shared_tls",
-    "turns",
-]
-
-#: What a resolver answers, as `socket.getaddrinfo` does.
-Resolved = Sequence[tuple[Any, Any, Any, Any, tuple[Any, ...]]]
-
-#: How long an address may leave a connection unanswered before the next one has its turn: the packet that asks for it
-#: is sent again after one second, should it be lost. A way to IPv6 that leads nowhere costs no more than this.
-_TURN_SECONDS: Final = 2.0
+__all__ = ["ACCEPT_ENCODING", "Place", "check_given", "headers_of", "no_cookies"]
 
 #: What we can undo within bounds ourselves; httpx would inflate without looking.
 ACCEPT_ENCODING = {"accept-encoding": ", ".join(ENCODINGS)}
-
-
-@cache
-def shared_tls() -> ssl.SSLContext:
-    """One context for all clients: to load the certificates takes tens of milliseconds."""
-    return ssl.create_default_context()
-
-
-class Forbidden(OSError):
-    """The peer's name leads where no connection may go."""
-
-
-def addresses_of(found: Resolved, host: str, targets: Targets) -> list[str]:
-    """The addresses that a name was said to lead to, if each may be connected to; raises `Forbidden`.
-
-    The connection has to go to one of them: who asks a resolver again may be told another.
-    """
-    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
-    try:
-        targets.check(host, addresses)
-    except ForbiddenTarget as error:
-        raise Forbidden(error.message) from None
-    return addresses
-
-
-def turns(addresses: Sequence[str], seconds: float) -> list[tuple[str, float]]:
-    """How long each address is tried, one after the other; the last has what the others leave."""
-    seconds = max(0.0, seconds)  # whoever was cut off already has less than none
-    turn = min(seconds / len(addresses), _TURN_SECONDS)
-    *others, last = addresses
-    return [*((address, turn) for address in others), (last, seconds - turn * len(others))]
 
 
 def check_given(client: Any, targets: Targets | None) -> None:

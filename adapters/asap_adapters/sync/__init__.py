@@ -1,5 +1,7 @@
 """Agents and clients on plain threads."""
 
+from typing import TYPE_CHECKING, Any
+
 from asap_proto.roles import TaskCancelled
 
 from .._shared.agents import AgentOptions
@@ -8,8 +10,13 @@ from .._shared.manifests import ManifestCache
 from .._shared.sources import SYSTEM
 from .._shared.tasks import TaskState
 from .agent import Agent, App, Task
-from .client import Client, HttpxTransport, Transport
+from .client import Client
+from .pooled_transport import PooledTransport
 from .serving import serving
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from .httpx_transport import HttpxTransport
 
 __all__ = [
     "SYSTEM",
@@ -20,9 +27,19 @@ __all__ = [
     "ClientOptions",
     "HttpxTransport",
     "ManifestCache",
+    "PooledTransport",
     "Task",
     "TaskCancelled",
     "TaskState",
     "Transport",
     "serving",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What brings httpx, once it is asked for: few need it, and it takes longer to import than all the rest."""
+    if name == "HttpxTransport":
+        from .httpx_transport import HttpxTransport
+
+        return HttpxTransport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -40,10 +40,11 @@ from .._shared.tasks import (
     state_of,
 )
 from .drive import Perform, drive, drive_together
-from .httpx_transport import HttpxTransport, Pieces, Transport
+from .pooled_transport import PooledTransport
 from .sharing import tell_once
+from .transport import Pieces, Transport
 
-__all__ = ["Client", "HttpxTransport", "Transport"]
+__all__ = ["Client"]
 
 R = TypeVar("R")
 
@@ -56,7 +57,9 @@ class Client(BaseClient):
     ) -> None:
         super().__init__(url, me, options, transport)
         self._turn = threading.Lock()
-        self._transport = transport or HttpxTransport(self._base_url, self._limits, targets=self._targets)
+        self._transport = transport or PooledTransport(
+            self._base_url, self._limits, targets=self._targets, tls=self._tls
+        )
 
     def __enter__(self) -> Self:
         return self

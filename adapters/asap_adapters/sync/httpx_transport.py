@@ -6,9 +6,9 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 
@@ -18,32 +18,14 @@ from asap_proto.limits import Limits
 from asap_proto.rules.targets import Targets
 from asap_proto.wire.body import BodyGauge
 
-from .._shared.httpx_values import Place, Resolved, addresses_of, check_given, headers_of, no_cookies, shared_tls, turns
+from .._shared.addresses import Resolved, addresses_of, turns
+from .._shared.httpx_values import Place, check_given, headers_of, no_cookies
 from .._shared.inflate import inflater
 from .._shared.streams import OpenedStream, is_stream
+from .._shared.tls import shared_tls
+from .transport import Pieces, Resolve
 
-__all__ = ["HttpxTransport", "Pieces", "Resolve", "Transport"]
-
-#: Where a name leads, as ``getaddrinfo`` answers it.
-Resolve = Callable[[str, int], Resolved]
-
-#: Reads the next piece of a body, within so many seconds; none at its end.
-Pieces = Callable[[float], bytes | TransportFailure | None]
-
-
-class Transport(Protocol):
-    """How a client reaches its peer."""
-
-    def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
-        """One exchange, over within `timeout` seconds; raises `BodyTooLarge` or `BadEncoding`."""
-
-    def stream(
-        self, request: HttpRequest, timeout: float
-    ) -> AbstractContextManager[OpenedStream[Pieces] | TransportFailure]:
-        """One exchange whose answer comes in parts; `timeout` is for its head."""
-
-    def close(self) -> None:
-        """Gives back every connection."""
+__all__ = ["HttpxTransport"]
 
 
 class HttpxTransport:

@@ -65,7 +65,7 @@ from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.urls import targets_for
 from .drive import drive, drive_together
-from .httpx_transport import HttpxTransport
+from .pooled_transport import PooledTransport
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class Performer(BasePerformer):
                 return
             base_url, request = keys_request(url)
             targets = targets_for(base_url, self._served.targets)
-            transport = HttpxTransport(base_url, self._served.limits, targets=targets)
+            transport = PooledTransport(base_url, self._served.limits, targets=targets)
             answer: HttpResponse | TransportFailure
             try:
                 answer = transport.send(request, seconds)
