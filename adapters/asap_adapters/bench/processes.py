@@ -117,7 +117,8 @@ class Child:
             pid = waiting.pop()
             yield pid
             for thread in Path(f"/proc/{pid}/task").iterdir():
-                waiting += map(int, (thread / "children").read_text().split())
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                    waiting += map(int, (thread / "children").read_text().split())
 
 
 def module(name: str, *words: str) -> list[str]:
