@@ -187,7 +187,12 @@ class MemoryState:
         kept.record = record
         size = kept.size
         if change.events:
-            self._log(kept, change.events)
+            kept.events += change.events
+            for event in change.events:
+                if event.data is not None:
+                    kept.size += _bytes_of(event)
+            if len(kept.events) > self._limits.task_events:
+                self._shorten(kept)
         if change.snapshot is not None:
             self._save(kept, change.snapshot)
         if record.reply is not None:
@@ -297,14 +302,11 @@ class MemoryState:
         if (slot := kept.slot) is not None:
             del self._slots[slot.caller, slot.key]
 
-    def _log(self, kept: _Kept, events: Sequence[TaskEvent]) -> None:
-        kept.events += events
-        for event in events:
-            if event.data is not None:
-                kept.size += _bytes_of(event)
-        if (many := len(kept.events) - self._limits.task_events) > 0:
-            kept.size -= sum(_bytes_of(event) for event in kept.events[:many])
-            del kept.events[:many]
+    def _shorten(self, kept: _Kept) -> None:
+        """Drops the oldest lines of a log that is too long."""
+        many = len(kept.events) - self._limits.task_events
+        kept.size -= sum(map(_bytes_of, kept.events[:many]))
+        del kept.events[:many]
 
     def _save(self, kept: _Kept, snapshot: StateSnapshot) -> None:
         if kept.snapshots is None:

@@ -166,19 +166,17 @@ class App:
             if exchange.is_told:
                 exchange.heard(_head(scope))
             return await drive(self._role.turn_away(), self._perform)
-        alike = self._role.admits_alike and not exchange.is_told
-        key = self._known.key(scope) if alike else ()
-        known, head = self._known.find(key), None
-        if known is None:
+        key = self._known.key(scope) if self._role.admits_alike and not exchange.is_told else None
+        admitted, head = None if key is None else self._known.find(key), None
+        if admitted is None:
             head = _head(scope)
-            told = await drive(self._role.admit(head), self._perform)
-            if isinstance(told, HttpResponse):
+            answer = await drive(self._role.admit(head), self._perform)
+            if isinstance(answer, HttpResponse):
                 exchange.heard(head)
-                return told
-            known = told
-            if alike:
-                self._known.add(key, known)
-        admitted = known
+                return answer
+            admitted = answer
+            if key is not None:
+                self._known.add(key, admitted)
         try:
             body = await self._read(receive, admitted, share)
         except AsapError as error:
