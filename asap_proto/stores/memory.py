@@ -202,12 +202,7 @@ class MemoryState:
                 kept.size += weight(dump(answer))
         self._bytes += kept.size - size
         if status in _FINAL:
-            del self._live[job.task_id]
-            try:
-                self._done[job.task_id] = _Over(kept)
-            except TypeError:
-                self._done[job.task_id] = kept
-            self._done_bytes += kept.size
+            self._end(job.task_id, kept)
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         while self._bytes > self._most_bytes and self._done:
@@ -301,6 +296,14 @@ class MemoryState:
         self._bytes -= kept.size
         if (slot := kept.slot) is not None:
             del self._slots[slot.caller, slot.key]
+
+    def _end(self, id: str, kept: _Kept) -> None:
+        del self._live[id]
+        try:
+            self._done[id] = _Over(kept)
+        except TypeError:
+            self._done[id] = kept
+        self._done_bytes += kept.size
 
     def _shorten(self, kept: _Kept) -> None:
         """Drops the oldest lines of a log that is too long."""
