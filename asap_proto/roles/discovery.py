@@ -78,6 +78,8 @@ class Discovery:
         self._headers = headers
         self._attempts = attempts
         self._saved_as = saved_as
+        #: Whether a record may be there: one of before a restart, for all we know.
+        self._may_be_saved = saved_as is not None
         self._agent = agent
         self._check = check
         self._is_known = is_known
@@ -103,7 +105,7 @@ class Discovery:
 
     def forget(self) -> Steps[None]:
         """Has the peer asked anew: it is no longer what its manifest said."""
-        if self._manifests.drop(self._keys):
+        if self._manifests.drop(self._keys) or self._may_be_saved:
             yield from self._save(None)
 
     def _asked(self, is_vetted: bool) -> Steps[Manifest]:
@@ -158,8 +160,10 @@ class Discovery:
             # Whatever tag comes with it: there was one alone that it can speak of.
             self._manifests.revalidated()
             # What it does not say anew is as it was (RFC 9111 section 4.3.4).
-            said = "cache-control" in response.headers
-            lifetime = lifetime_of(response.headers) if said else held.lifetime
+            lifetime = held.lifetime
+            if "cache-control" in response.headers:
+                said = lifetime_of(response.headers)
+                lifetime = evolve(said, is_public=said.is_public and lifetime.is_public)
             return evolve(held, lifetime=lifetime, since=now, rests_until=now)
         manifest = self._believed(response.body)
         return KeptManifest(manifest, response.body, tag_of(response.headers), lifetime_of(response.headers), now)
@@ -199,6 +203,7 @@ class Discovery:
     def _save(self, entry: KeptManifest | None) -> Steps[None]:
         if self._saved_as is None:
             return
+        self._may_be_saved = entry is not None
         now = self._clock.now().timestamp()
         record = None if entry is None else dump_manifest_record(self._saved_as, entry, at=now)
         yield from ask(SaveManifest(self._saved_as, record))

@@ -86,7 +86,6 @@ def parse_proxies(texts: Iterable[str]) -> Proxies:
     return Proxies(tuple(networks), unix)
 
 
-@lru_cache(maxsize=1024)  # who asks once asks again
 def bucket_of(address: str) -> str:
     """What is counted as one caller: an IPv4 address, or all that an IPv6 host can call its own."""
     # Longer than any address is what a proxy made up: that is not remembered.

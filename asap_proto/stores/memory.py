@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from attrs import evolve
 
 from ..errors import Overloaded
-from ..limits import JSON_DEPTH_MOST, Limits
+from ..limits import Limits
 from ..model import StateSnapshot, TaskRequest, TaskStatus
 from ..rules.lifecycle import is_final
 from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
-from ..wire.json import dump, load, weight
+from ..wire.json import WRITTEN_MOST, dump, load, weight
 from ..wire.nouns import decode, decode_envelope, encode
 from .codec import dump_event, dump_snapshot, load_snapshot
 from .nonces import Nonces
@@ -37,6 +38,10 @@ _TIDY_SECONDS = 1.0
 
 #: Bytes that a record takes beside its request, its reply, its log and its snapshots.
 _RECORD_BYTES = 2048
+
+#: A request of more is kept as the objects that it is: there is room for few of them, and whoever asks for one in a few
+#: bytes, as a retry does, is not to cost a look at millions.
+_PACKED_BYTES = 16 * 1024
 
 
 class _Kept:
@@ -69,11 +74,9 @@ class _Over:
 
     __slots__ = ("_job", "_state", "_text", "expires", "log", "size", "slot", "snapshots")
 
-    def __init__(self, kept: _Kept) -> None:
-        """Raises `TypeError` for a request that a handler has made something else of, which is no JSON."""
+    def __init__(self, kept: _Kept, text: bytes) -> None:
         record, job = kept.record, kept.record.job
-        is_own = job.payload is job.envelope.payload
-        self._text = dump([encode(job.envelope), None if is_own else encode(job.payload)])
+        self._text = text
         self._job = (job.task_id, job.depth, job.caller, job.name, job.slot, job.created, job.size)
         self._state = (
             record.status,
@@ -100,7 +103,7 @@ class _Over:
 
     @property
     def record(self) -> TaskRecord:
-        envelope, request = load(self._text, depth=JSON_DEPTH_MOST)
+        envelope, request = load(self._text, depth=WRITTEN_MOST)
         read = decode_envelope(envelope, size=len(self._text))
         payload: Any = read.payload if request is None else decode(TaskRequest, request)
         return TaskRecord(Job(payload, read, *self._job), *self._state)
@@ -202,7 +205,9 @@ class MemoryState:
                 kept.size += weight(dump(answer))
         self._bytes += kept.size - size
         if status in _FINAL:
-            self._end(job.task_id, kept)
+            del self._live[job.task_id]
+            self._done[job.task_id] = _packed(kept)
+            self._done_bytes += kept.size
         elif record.lease < before.lease and record.owner == before.owner:
             record.lease = before.lease  # type: ignore[misc]  # it was renewed since whoever writes has read it
         while self._bytes > self._most_bytes and self._done:
@@ -241,7 +246,7 @@ class MemoryState:
     def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
         found = sorted(id for id in (*self._live, *self._done) if id > after)
         records = ((self._live.get(id) or self._done[id]).record for id in found)
-        return tuple(record for record in records if status in (None, record.status))[:most]
+        return tuple(islice((record for record in records if status in (None, record.status)), most))
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         over = [id for id in self._waiting if now >= self._live[id].record.expires]
@@ -297,14 +302,6 @@ class MemoryState:
         if (slot := kept.slot) is not None:
             del self._slots[slot.caller, slot.key]
 
-    def _end(self, id: str, kept: _Kept) -> None:
-        del self._live[id]
-        try:
-            self._done[id] = _Over(kept)
-        except TypeError:
-            self._done[id] = kept
-        self._done_bytes += kept.size
-
     def _shorten(self, kept: _Kept) -> None:
         """Drops the oldest lines of a log that is too long."""
         many = len(kept.events) - self._limits.task_events
@@ -320,6 +317,18 @@ class MemoryState:
         while len(kept.snapshots) > self._limits.task_snapshots:
             _, (_, dropped) = kept.snapshots.popitem(last=False)
             kept.size -= len(dropped)
+
+
+def _packed(kept: _Kept) -> _Kept | _Over:
+    """A task that is over, as one text where that is short, and its handler has left the request the JSON it was."""
+    job = kept.record.job
+    if job.size > _PACKED_BYTES:
+        return kept
+    try:
+        text = dump([encode(job.envelope), None if job.payload is job.envelope.payload else encode(job.payload)])
+    except TypeError:
+        return kept
+    return _Over(kept, text) if len(text) <= _PACKED_BYTES else kept
 
 
 def _is_held(record: TaskRecord, now: float) -> bool:

@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import MalformedJson
 
-__all__ = ["dump", "keys", "load", "refuse_any_duplicate", "weight"]
+__all__ = ["WRITTEN_MOST", "dump", "keys", "load", "refuse_any_duplicate", "weight"]
 
 # What never closes ends with the text, or each of its quotes would be looked at as if it opened one.
 _strings = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL).finditer
@@ -28,8 +28,8 @@ _VALUE_BYTES = 110
 #: byte, but copies the text.
 _SHORT = 4096
 
-#: How many levels orjson writes.
-_WRITTEN_MOST = 254
+#: How many levels `dump` writes.
+WRITTEN_MOST = 254
 
 _WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
@@ -106,7 +106,7 @@ def _marks(text: bytes, start: int, end: int) -> int:
 def _too_deep(value: Any, depth: int) -> bool:
     # The encoder counts levels as it writes, three times faster than a walk here could: wrapped in as many lists
     # as make up the difference, what is too deep for us is too deep for it.
-    for _ in range(_WRITTEN_MOST - depth):
+    for _ in range(WRITTEN_MOST - depth):
         value = [value]
     try:
         orjson.dumps(value)

@@ -459,6 +459,18 @@ def test_what_was_public_and_is_no_longer_is_forgotten():
     assert Asker(manifests, clock).found(published()) == MANIFEST
 
 
+@pytest.mark.proves("client.cache-control")
+def test_an_answer_that_nothing_has_changed_makes_nothing_public():
+    """It may leave out that the document differs by who asks, as that has not changed (RFC 9111 section 4.3.4)."""
+    manifests, clock = MemoryManifests(), FixedClock()
+    known = Asker(manifests, clock, token="secret")
+    known.asked(published(RENAMED, vary="authorization"))
+    clock.move(MANIFEST_TTL)
+    assert known.found(HttpResponse(304, {"cache-control": "public, max-age=300"})) == RENAMED
+    assert finish(known.role.discover()) == RENAMED
+    assert Asker(manifests, clock).found(published()) == MANIFEST
+
+
 def test_peers_at_other_places_are_apart():
     """One that was found here says nothing of another."""
     manifests = MemoryManifests()
@@ -526,6 +538,19 @@ def test_what_is_forgotten_does_not_survive():
     asker.asked(published())
     asker.asked(UNKNOWN_SKILL, steps=asker.role.send(letter()))
     assert asker.saved == {"name": None}
+
+
+@pytest.mark.proves("client.manifest-dropped")
+def test_what_was_saved_before_a_restart_is_forgotten_too():
+    """Though it was not looked up since; once it is gone nobody writes that again."""
+    saved = {}
+    Asker(saved=saved).asked(published())
+    asker = Asker(saved=saved)
+    asker.asked(UNKNOWN_SKILL, steps=asker.role.send(letter()))
+    assert saved == {"name": None}
+    saved.clear()
+    asker.asked(UNKNOWN_SKILL, steps=asker.role.send(letter()))
+    assert saved == {}
 
 
 def test_over_a_link_a_second_question_is_answered_with_304():

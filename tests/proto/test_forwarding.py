@@ -164,3 +164,10 @@ def test_proxies_are_addresses_and_networks(text):
 def test_who_is_counted_as_one(address, bucket):
     """An IPv6 host has a network of addresses to itself, and would be somebody new with each."""
     assert bucket_of(address) == bucket
+
+
+def test_what_is_longer_than_any_address_is_not_remembered():
+    """A proxy may make up whole lines of text, each another: a thousand of them would be held."""
+    first, again = ("".join(["x"] * 100) for _ in range(2))
+    assert bucket_of(first) is first
+    assert bucket_of(again) is again

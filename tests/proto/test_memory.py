@@ -291,6 +291,29 @@ def test_a_request_that_its_handler_has_made_no_json_is_kept_all_the_same():
     assert store.read("task_1", now=T) == change.record
 
 
+def test_a_request_that_its_handler_has_made_deeper_than_any_that_comes_is_read_all_the_same():
+    """Whatever is written can be read: else no retry would find its answer, and nobody could list the tasks."""
+    store = MemoryState()
+    record = running(store, key="key")
+    inner = record.job.payload.input
+    for _ in range(245):
+        inner["deeper"] = inner = {}
+    change = ended(record, reply=b"reply")
+    assert store.write(change)
+    assert store.tasks() == (change.record,)
+    assert accept(store, record_of(job_of("task_2"))) == Kept("task_1", b"reply")
+
+
+@pytest.mark.parametrize("size", [0, 100_000], ids=["taken for small", "known to be large"])
+def test_a_large_request_that_is_over_is_not_read_again_for_whoever_asks_for_it(size):
+    """Else a few bytes with its key, again and again, would each hold up all others for as long as megabytes take."""
+    store = MemoryState()
+    record = running(store, key="key", size=size)
+    record.job.payload.input["pad"] = "x" * 20_000
+    assert store.write(ended(record, reply=b"reply"))
+    assert store.read("task_1", now=T).job is record.job
+
+
 def test_an_answer_takes_room():
     """What a task is told is kept with it."""
     store = MemoryState(Limits(task_bytes=3 * RECORD))

@@ -46,6 +46,18 @@ def test_nobody_else_may_read_or_write_there(path):
             ManifestDirectory(path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_directory_of_somebody_else_is_refused(path, monkeypatch):
+    """Whoever it belongs to may write there whatever its permissions say: a path below /tmp is anybody's to make."""
+    path.mkdir(parents=True, mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(Misuse, match="belongs to another user"):
+        ManifestDirectory(path)
+
+
 def test_where_no_directory_can_be_is_told_at_once(tmp_path):
     """When it is made, not when the first peer is asked."""
     (tmp_path / "file").touch()

@@ -32,9 +32,10 @@ class KnownHeads:
     def key(scope: Mapping[str, Any]) -> tuple[Any, ...]:
         """All of a head that decides whether it is admitted, and how."""
         lines, client = scope["headers"], scope.get("client")
-        said = tuple([line for line in lines if line[0] != _KEY_HEADER])
+        # Some servers have lists of two, which can't be looked up.
+        said = tuple([line if line.__class__ is tuple else tuple(line) for line in lines if line[0] != _KEY_HEADER])
         peer = client[0] if client else ""
-        return scope["method"], scope["path"], scope.get("root_path"), peer, len(lines), said
+        return scope["method"], scope["path"], scope.get("root_path", ""), peer, len(lines), said
 
     def find(self, key: tuple[Any, ...]) -> Admitted | None:
         """What was admitted, if it is still known."""
@@ -42,7 +43,8 @@ class KnownHeads:
 
     def add(self, key: tuple[Any, ...], admitted: Admitted) -> None:
         """Remembers it, where it is small."""
-        if sum(len(name) + len(value) for name, value in key[-1]) > _HEAD_BYTES:
+        _, path, root, *_, said = key
+        if len(path) + len(root) + sum(len(name) + len(value) for name, value in said) > _HEAD_BYTES:
             return
         if len(self._admitted) >= _HEADS_MOST:
             self._admitted.clear()

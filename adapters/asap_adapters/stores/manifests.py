@@ -37,11 +37,14 @@ class ManifestDirectory:
         self._most_bytes = most_bytes
         try:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = self._path.stat().st_mode
+            found = self._path.stat()
         except OSError as error:
             raise Misuse(f"manifests can't be kept in {path}: {error.strerror}") from None
-        if os.name == "posix" and mode & 0o022:
-            raise Misuse(f"others may write into {path}, and what is kept there is believed: chmod go-w")
+        if os.name == "posix":
+            if found.st_uid not in (0, os.geteuid()):
+                raise Misuse(f"{path} belongs to another user, and what is kept there is believed")
+            if found.st_mode & 0o022:
+                raise Misuse(f"others may write into {path}, and what is kept there is believed: chmod go-w")
 
     def load(self, name: str) -> bytes | None:
         most = self._most_bytes + _HEAD_BYTES
