@@ -57,7 +57,6 @@ def uvicorn_serving(limits):
             ws="none",
             lifespan="off",
             log_config=None,
-            timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
