@@ -41,8 +41,10 @@ class Connections:
 
     def _look_for_late(self) -> None:
         now = monotonic()
-        for connection in self.crowd.late(now):
-            connection.expire()
-        self._is_looking = bool(self.crowd.members)
-        if self._is_looking:
-            asyncio.get_running_loop().call_later(self.crowd.next_look(now) - now, self._look_for_late)
+        try:
+            for connection in self.crowd.late(now):
+                connection.expire()
+        finally:  # whatever becomes of one, there are others
+            self._is_looking = bool(self.crowd.members)
+            if self._is_looking:
+                asyncio.get_running_loop().call_later(self.crowd.next_look(now) - now, self._look_for_late)

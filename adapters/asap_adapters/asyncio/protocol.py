@@ -59,7 +59,7 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     # Beside uvicorn's own there is no room for ours in what all dictionaries of a class share: each connection would
-    # have one of its own, of more than two kB.
+    # have one of its own, of 1.5 kB.
     __slots__ = (
         "_asked",
         "_body_bytes",
