@@ -86,7 +86,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, limits: Limits, fellows: Connections, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        # Those that are asked have a place below, and an empty queue takes as much as half a connection.
+        # Those that wait are in a list of ours: an empty queue takes more than half a kB.
         self.pipeline = None
         self._limits = limits
         self._fellows = fellows
@@ -211,15 +211,11 @@ class BoundedHttp(HttpToolsProtocol):
         elif self._part == "body" and self._raw > self._limits.header_bytes + (1 + _CHUNK_BYTES) * self._body_bytes:
             self._refuse(HTTPStatus.BAD_REQUEST)
 
-    def _begin(self, part: str) -> None:
-        self._part = part
-        self._turn += 1
-        self._raw = 0
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begin("head")
-        self._head_bytes = self._headers_count = 0
+        self._part = "head"
+        self._turn += 1
+        self._raw = self._head_bytes = self._headers_count = 0
 
     def on_url(self, url: bytes) -> None:
         self._head_bytes += len(url)
@@ -263,8 +259,9 @@ class BoundedHttp(HttpToolsProtocol):
         scope["raw_path"] = self.root_path.encode("ascii") + target.path
         scope["query_string"] = target.query or b""
         self._fellows.crowd.listen(self)
-        self._begin("body")
-        self._body_bytes = 0
+        self._part = "body"
+        self._turn += 1
+        self._raw = self._body_bytes = 0
         cycle = self.cycle = _Cycle(
             scope=scope,
             transport=self.transport,
