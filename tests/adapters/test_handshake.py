@@ -63,7 +63,6 @@ def serving(certificate, limits, loop="auto"):
             ws="none",
             lifespan="off",
             log_config=None,
-            timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=10,
         )
         server = uvicorn.Server(config)

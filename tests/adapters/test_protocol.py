@@ -1,10 +1,12 @@
 """HTTP is held to the same bounds by both servers, whatever app they serve."""
 
 import functools
+import gc
 import json
 import socket
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -21,6 +23,8 @@ LIMITS = Limits(
 
 #: A request under /slow is being answered.
 begun = threading.Event()
+#: What stands for a request under /remembered in its server, as long as that holds it.
+remembered = weakref.WeakSet()
 
 
 async def app(scope, receive, send):
@@ -35,6 +39,8 @@ async def app(scope, receive, send):
         heard += message["body"]
         if not message["more_body"]:
             break
+    if scope["path"] == "/remembered":
+        remembered.add(receive.__self__)
     if scope["path"] == "/slow":
         begun.set()
         await anyio.sleep(1.0)
@@ -57,7 +63,6 @@ def uvicorn_serving(limits):
             ws="none",
             lifespan="off",
             log_config=None,
-            timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
@@ -243,6 +248,19 @@ def test_who_waits_for_an_answer_is_not_idle(address):
     """Neither a handler's time nor an empty line meanwhile ends a connection."""
     came = told(address, get("/slow") + b"\r\n", 0.2, b"\r\n")
     assert statuses(came) == [200]
+
+
+def test_an_idle_connection_holds_nothing_of_what_it_asked():
+    """A request is let go once it is answered, with no need of the garbage collector."""
+    with uvicorn_serving(Limits()) as address, Line(address) as line, Line(address) as other:
+        gc.disable()
+        try:
+            assert line.exchange((get("/remembered"),)).status == 200
+            assert other.exchange((get(),)).status == 200
+            assert line.is_open
+            assert not remembered
+        finally:
+            gc.enable()
 
 
 def wait_busily(line):

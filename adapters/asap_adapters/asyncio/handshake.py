@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import closing
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 from asap_proto.limits import Limits
 
-from .connections import make_room
+from .connections import Connections
 
 __all__ = ["Handshake"]
 
@@ -30,22 +29,29 @@ class Handshake(asyncio.Protocol):
     there are files: here they are among the connections, and hung up on like whoever else has asked nothing.
     """
 
-    def __init__(self, limits: Limits, context: ssl.SSLContext, make: Callable[[], Any], connections: set[Any]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        context: ssl.SSLContext,
+        make: Callable[[], Any],
+        connections: set[Any],
+        fellows: Connections,
+    ) -> None:
         self._limits = limits
         self._context = context
         self._make = make
+        # Those that uvicorn knows of, and ours.
         self._connections = connections
+        self._fellows = fellows
         self._early = b""
         self._is_lost = False
-        self.quiet_since = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self._connections.add(self)
-        if len(self._connections) > self._limits.connections:
-            make_room(self._connections)
-            if transport.is_closing():  # everybody else waits for an answer
-                return
+        self._fellows.come(self)
+        if transport.is_closing():  # everybody else waits for an answer
+            return
         loop = asyncio.get_running_loop()
         steps = loop.start_tls(
             transport,
@@ -66,7 +72,7 @@ class Handshake(asyncio.Protocol):
         except OSError:  # no TLS, or too late; the event loop has hung up
             return
         finally:
-            self._connections.discard(self)
+            self._go()
         if secured is None or self._is_lost or self.transport.is_closing():
             return
         protocol = self._make()
@@ -82,11 +88,15 @@ class Handshake(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
-        self._connections.discard(self)
+        self._go()
 
-    @property
-    def is_waiting(self) -> bool:
-        return not self.transport.is_closing()
+    def _go(self) -> None:
+        self._connections.discard(self)
+        self._fellows.crowd.go(self)
+
+    def expire(self) -> None:
+        """It takes too long."""
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """The server stops."""

@@ -6,20 +6,23 @@ import asyncio
 import functools
 import re
 import ssl
-import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Coroutine
 from contextlib import suppress
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, Final
+from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, service_unavailable
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from asap_proto.limits import Limits
 
 from .._shared.sockets import LOOK_SECONDS, has_hung_up
-from .connections import make_room
+from .connections import Connections
 from .handshake import Handshake
 
 __all__ = ["BoundedHttp", "bounded"]
@@ -36,12 +39,14 @@ _CHUNK_BYTES: Final = 5
 
 def bounded(limits: Limits, *, tls: ssl.SSLContext | None = None) -> Any:
     """The protocol for `uvicorn.Config(http=...)`, which is then given no certificate: `tls` has it."""
-    if tls is None:
-        return functools.partial(BoundedHttp, limits)
+    # A server has one state, and a process may have several servers, each in an event loop of its own.
+    served: WeakKeyDictionary[Any, Connections] = WeakKeyDictionary()
 
-    def begin(server_state: Any, **named: Any) -> Handshake:
-        make = functools.partial(BoundedHttp, limits, server_state=server_state, **named)
-        return Handshake(limits, tls, make, server_state.connections)
+    def begin(server_state: Any, **named: Any) -> BoundedHttp | Handshake:
+        if (fellows := served.get(server_state)) is None:
+            fellows = served[server_state] = Connections(limits)
+        make = functools.partial(BoundedHttp, limits, fellows, server_state=server_state, **named)
+        return make() if tls is None else Handshake(limits, tls, make, server_state.connections, fellows)
 
     return begin
 
@@ -53,9 +58,38 @@ class BoundedHttp(HttpToolsProtocol):
     between two requests it may be idle for `Limits.idle_seconds`. Trailers are counted, and belong to no request.
     """
 
-    def __init__(self, limits: Limits, *given: Any, **named: Any) -> None:
+    # Beside uvicorn's own there is no room for ours in what all dictionaries of a class share: each connection would
+    # have one of its own, of 1.5 kB.
+    __slots__ = (
+        "_asked",
+        "_body_bytes",
+        "_fellows",
+        "_head_bytes",
+        "_headers_count",
+        "_last_words",
+        "_limits",
+        "_look_timer",
+        "_over",
+        "_part",
+        "_raw",
+        "_refusal",
+        "_turn",
+        "_unread",
+        "_write_timer",
+    )
+
+    cycle: Any
+    flow: Any
+    headers: Any
+    pipeline: Any
+    scope: Any
+
+    def __init__(self, limits: Limits, fellows: Connections, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        # Those that wait are in a list of ours: an empty queue takes more than half a kB.
+        self.pipeline = None
         self._limits = limits
+        self._fellows = fellows
         # What the parser is in: "idle" between two messages, their "head", or their "body", with its trailers.
         self._part = "idle"
         # Of the head, or the body with its chunks: which of them it is, and its bytes but for those of the packet in
@@ -65,32 +99,29 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._headers_count = 0
         self._body_bytes = 0
-        # Those that are not answered yet, in the order in which they came.
-        self._asked: deque[Any] = deque()
+        # Those that are not answered yet, in the order in which they came; the first of them is being answered.
+        self._asked: list[_Cycle] = []
         # Nothing more is read; and what is still to be said, once all before it is answered.
         self._over = False
         self._last_words = b""
         self._refusal: HTTPStatus | None = None
         self._unread = 0
-        self.quiet_since = time.monotonic()
-        self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-        if len(self.connections) > self._limits.connections:
-            make_room(self.connections)  # type: ignore[arg-type]  # all of them are ours
-
-    @property
-    def is_waiting(self) -> bool:
-        return not self.transport.is_closing() and all(cycle.more_body for cycle in self._asked)
+        self.transport = transport
+        self.flow = _Flow(transport)
+        self.server = get_local_addr(transport)
+        self.client = get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
+        self.connections.add(self)
+        self._fellows.come(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_head()
+        self._fellows.crowd.go(self)
         self._forget_reader()
         if self._look_timer is not None:
             self._look_timer.cancel()
@@ -98,6 +129,12 @@ class BoundedHttp(HttpToolsProtocol):
         for cycle in self._asked:  # else the last alone would hear of it
             cycle.disconnected = True
             cycle.message_event.set()
+        self._asked = []
+        self._forget_request()
+
+    def _forget_request(self) -> None:
+        """What was asked last is not kept while nothing is asked; nor does it go in a circle with us."""
+        self.cycle = self.scope = self.headers = None
 
     def _look_for_caller(self) -> None:
         """Whoever asks more before it is answered is not read meanwhile, so nobody would say that it is gone."""
@@ -108,25 +145,13 @@ class BoundedHttp(HttpToolsProtocol):
             else:
                 self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look_for_caller)
 
-    def _expect_head(self) -> None:
-        self._forget_head()
-        self._head_timer = self.loop.call_later(self._limits.header_seconds, self._head_is_late)
-
-    def _forget_head(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
+    def expire(self) -> None:
+        """A head is late, or the connection was idle for too long."""
+        self._fellows.crowd.listen(self)
         if self._part == "head":
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         elif not self._asked:
-            self.transport.close()
-
-    def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self._expect_reader()
+            self._leave()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -161,9 +186,6 @@ class BoundedHttp(HttpToolsProtocol):
             if self._unread > self._limits.request_bytes:
                 self.transport.close()
             return
-        self._unset_keepalive_if_required()
-        if self._part == "idle" and self._head_timer is None:
-            self._expect_head()
         turn = self._turn
         try:
             self.parser.feed_data(data)
@@ -176,38 +198,39 @@ class BoundedHttp(HttpToolsProtocol):
             if self._asked:
                 self._asked[-1].keep_alive = False
             return
+        if self._part == "idle":
+            if self._turn == turn:
+                self._fellows.crowd.hear(self, monotonic(), begins=False)
+            return
         if self._turn == turn:
             self._raw += len(data)
+        elif self._part == "head":
+            self._fellows.crowd.hear(self, monotonic(), begins=True)
         if self._part == "head" and self._raw > self._limits.header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._part == "body" and self._raw > self._limits.header_bytes + (1 + _CHUNK_BYTES) * self._body_bytes:
             self._refuse(HTTPStatus.BAD_REQUEST)
 
-    def _begin(self, part: str) -> None:
-        self._part = part
-        self._turn += 1
-        self._raw = 0
-
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begin("head")
-        self._head_bytes = self._headers_count = 0
-        self._expect_head()
+        self._part = "head"
+        self._turn += 1
+        self._raw = self._head_bytes = self._headers_count = 0
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
+        self._head_bytes += len(url)
+        if self._head_bytes > self._limits.header_bytes:
+            raise self._refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        limits = self._limits
         self._headers_count += 1
-        self._count(len(name) + len(value))
-        if self._part == "head":
-            super().on_header(name, value)
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._limits.header_bytes or self._headers_count > self._limits.header_count:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > limits.header_bytes or self._headers_count > limits.header_count:
             raise self._refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._part == "head":
+            self.headers.append((name.lower(), value))
 
     def _refused(self, status: HTTPStatus) -> Exception:
         """What ends the parser's run, whose own error then says nothing of the reason."""
@@ -215,71 +238,118 @@ class BoundedHttp(HttpToolsProtocol):
         return ValueError(status.phrase)
 
     def on_headers_complete(self) -> None:
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        if version not in ("1.0", "1.1"):
             raise self._refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        hosts, waits = [], False
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value.lower())
+            elif name == b"expect" and value.lower() == b"100-continue":
+                waits = True
         # A host in the target would count, says RFC 9112 section 3.2.2, but the app sees what Host says alone.
-        hosts = [value.lower() for name, value in self.headers if name == b"host"]
-        if (authority := _authority(self.url)) is not None and [authority] != hosts:
+        if self.url[:1] != b"/" and (authority := _authority(self.url)) is not None and [authority] != hosts:
             raise self._refused(HTTPStatus.BAD_REQUEST)
-        super().on_headers_complete()
-        self._forget_head()
-        self._begin("body")
-        self._body_bytes = 0
-        self._asked.append(self.cycle)
-        # It is run by a task that has not begun yet.
-        self.cycle.send = self._telling(self.cycle, self.cycle.send)  # type: ignore[assignment, method-assign]
-        if len(self._asked) > 1 and self._look_timer is None:
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
+        scope["raw_path"] = self.root_path.encode("ascii") + target.path
+        scope["query_string"] = target.query or b""
+        self._fellows.crowd.listen(self)
+        self._part = "body"
+        self._turn += 1
+        self._raw = self._body_bytes = 0
+        cycle = self.cycle = _Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=waits,
+            keep_alive=version == "1.1" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        cycle.connection = self
+        self._asked.append(cycle)
+        if len(self._asked) == 1:
+            self._answer(cycle)
+            return
+        self.flow.pause_reading()
+        if self._look_timer is None:
             self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look_for_caller)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._part = "idle"
-        super().on_message_complete()
+        self._fellows.crowd.ask(self)
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
 
     # -- what is answered ---------------------------------------------------------------------------------------------
 
-    def _telling(self, cycle: Any, send: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """`send` of one request; where its body is not all there when it is answered, the connection ends with it."""
+    def _answer(self, cycle: _Cycle) -> None:
+        most = self.limit_concurrency
+        is_too_much = most is not None and (len(self.connections) >= most or len(self.tasks) >= most)
+        self._start_asgi_task(cycle, service_unavailable if is_too_much else self.app)
 
-        async def tell(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                if cycle.more_body:
-                    self._over = True
-                    cycle.keep_alive = False
-            elif self._over and cycle.more_body and not message.get("more_body", False):
-                cycle.keep_alive = True  # it has said so, and leaves to us how
-            await send(message)
-
-        return tell
+    def end_with(self, cycle: _Cycle, message: Any) -> None:
+        """Has the connection end with this answer, some of which is to be sent before the request is whole."""
+        if message["type"] == "http.response.start":
+            self._over = True
+            cycle.keep_alive = False
+        elif self._over and not message.get("more_body", False):
+            cycle.keep_alive = True  # it has said so, and leaves to us how
 
     def on_response_complete(self) -> None:
-        cycle = self._asked.popleft()
-        self.quiet_since = time.monotonic()
+        cycle = self._asked.pop(0)
+        self.server_state.total_requests += 1
         if cycle.more_body:
-            self.server_state.total_requests += 1
             self._hang_up()
             return
-        super().on_response_complete()
         if self.transport.is_closing():
             self._expect_reader()
-        elif self._last_words and not self._asked:
+            return
+        self.flow.resume_reading()
+        crowd = self._fellows.crowd
+        if self._asked:
+            self._answer(self._asked[0])
+            if self._asked[0].more_body:
+                crowd.answer(self, monotonic())
+                crowd.listen(self)
+            return
+        if self._part == "idle":
+            self._forget_request()
+        crowd.answer(self, now := monotonic())
+        if self._part == "head":
+            crowd.hear(self, now, begins=True)
+        if self._over:
+            crowd.listen(self)
+        if self._last_words:
             self._say_last()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answers what is no request, once all before it is answered, and hangs up."""
         self._over = True
-        self._forget_head()
+        self._fellows.crowd.listen(self)
         words = f"{status.value} {status.phrase}\n".encode()
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain\r\nconnection: close\r\n"
         self._last_words = f"{head}content-length: {len(words)}\r\n\r\n".encode() + words
         if self._part == "body" and self._asked:
             # The last of them never becomes whole.
             broken = self._asked.pop()
-            if self.pipeline and self.pipeline[0][0] is broken:
-                self.pipeline.popleft()
             broken.disconnected = True
             broken.waiting_for_100_continue = False
             broken.message_event.set()
@@ -289,7 +359,6 @@ class BoundedHttp(HttpToolsProtocol):
             self._say_last()
 
     def _say_last(self) -> None:
-        self._unset_keepalive_if_required()
         self.transport.write(self._last_words)
         self._hang_up()
 
@@ -307,6 +376,54 @@ class BoundedHttp(HttpToolsProtocol):
     def _leave(self) -> None:
         self.transport.close()
         self._expect_reader()
+
+
+class _Cycle(RequestResponseCycle):
+    """One request; where its body is not all there when it is answered, the connection ends with it."""
+
+    connection: BoundedHttp
+
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
+        if self.more_body:
+            self.connection.end_with(self, message)
+        return super().send(message)
+
+
+class _Flow:
+    """What uvicorn asks for by this name: whoever waits until more can be sent has an event, and nobody else."""
+
+    __slots__ = ("_transport", "_waits", "read_paused", "write_paused")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._waits: asyncio.Event | None = None
+        self.read_paused = False
+        self.write_paused = False
+
+    async def drain(self) -> None:
+        while self.write_paused:
+            if self._waits is None:
+                self._waits = asyncio.Event()
+            await self._waits.wait()
+
+    def pause_reading(self) -> None:
+        if not self.read_paused:
+            self.read_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._waits is not None:
+            self._waits.set()
+            self._waits = None
 
 
 def _authority(target: bytes) -> bytes | None:

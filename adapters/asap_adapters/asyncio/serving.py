@@ -37,7 +37,6 @@ async def serving(app: Any, *, host: str = "127.0.0.1", port: int = 0) -> AsyncI
         log_config=None,
         access_log=False,
         lifespan="on",
-        timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]  # a fraction of a second is as good
         timeout_graceful_shutdown=patience_with(app),  # type: ignore[arg-type]  # a fraction of a second is as good
     )
     server = Server(config)

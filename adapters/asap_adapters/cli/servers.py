@@ -146,9 +146,7 @@ def _run_uvicorn(plan: Plan, app: Any, listener: socket.socket, ready: Ready) ->
         access_log=plan.debug,
         lifespan="on",
         server_header=False,
-        # A fraction of a second is as good.
-        timeout_keep_alive=app.limits.idle_seconds,
-        timeout_graceful_shutdown=patience_with(app),  # type: ignore[arg-type]
+        timeout_graceful_shutdown=patience_with(app),  # type: ignore[arg-type]  # a fraction of a second is as good
     )
     try:
         Server(config).run(sockets=[listener])
