@@ -115,6 +115,7 @@ class _Life:
                 task_status.started()
             elif kind == "lifespan.startup.failed":
                 self._failure = message.get("message", "")
+                self._told_to_end.set()  # else one that asks on, where it might return, would be waited for
             elif kind == "lifespan.shutdown.failed":
                 log.error("the app could not wind up: %s", message.get("message", ""))
 
@@ -434,6 +435,8 @@ class _Connection:
 
     async def pull(self) -> bytes:
         """What comes, as it is; nothing once the other end has said all."""
+        if self.is_gone:  # it was hung up on before it waited: nobody would wake it
+            raise trio.ClosedResourceError
         await trio.lowlevel.wait_readable(self._socket)
         return self._socket.recv(_PIECE_BYTES)
 
