@@ -58,7 +58,8 @@ async def serve(
     """Serves an ASGI app on a socket that listens, of any family, until `stop` returns; started once the app is.
 
     Then the socket is closed; requests have `grace_seconds` to end, and the app some more to wind up.
-    With `tls` it is HTTPS; `access` is told each answer. Raises `AppNotStarted` for an app that can't start.
+    With `tls` it is HTTPS; `access` is told each answer.
+    For an app that can't start raises `AppNotStarted`, in the groups of its nurseries.
     """
     listener.setblocking(False)
     if listener.family != getattr(socket, "AF_UNIX", None):
