@@ -186,6 +186,10 @@ def main():
         old, new = (stack.enter_context(Worker(tree)) for tree in (before, ROOT))
         theirs, ours = old.ask("list"), new.ask("list")
         chosen = [name for name in ours if re.search(given.bench, name)]
+        if lost := [name for name in theirs if name not in ours]:
+            raise SystemExit(f"these can't be run any more: {'; '.join(lost)}")
+        if not chosen:
+            raise SystemExit(f"no benchmark is called {given.bench}")
         names = [name for name in chosen if name in theirs]
         ratios = compare(names, before, ROOT, given.pairs)
         suspects = [name for name, ratio in ratios.items() if ratio is not None and ratio > given.most]

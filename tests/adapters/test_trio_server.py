@@ -106,7 +106,7 @@ def test_an_app_without_a_life_is_served():
         assert line.exchange((GET,)).status == 200
 
 
-@pytest.mark.parametrize("how", ["says so", "fails"])
+@pytest.mark.parametrize("how", ["says so", "says so and asks on", "fails"])
 def test_an_app_that_can_not_start(how):
     """It is not served, and why is told to who serves it."""
 
@@ -115,6 +115,8 @@ def test_an_app_that_can_not_start(how):
         if how == "fails":
             raise RuntimeError("no store")
         await send({"type": "lifespan.startup.failed", "message": "no store"})
+        if how == "says so and asks on":
+            assert await receive() == {"type": "lifespan.shutdown"}
 
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(BaseExceptionGroup) as raised:
         trio.run(functools.partial(serve, app, listener, limits=Limits(), stop=trio.sleep_forever, grace_seconds=1.0))
@@ -516,6 +518,25 @@ def test_what_is_no_tls(contexts, sends, caplog):
         with secured(address, theirs) as caller:
             assert asked(caller, b"hello").body == b"hello"
     assert caplog.records == []
+
+
+def test_nobody_is_waited_for_who_found_no_room(contexts):
+    """Whoever comes while all others wait for answers is hung up on before the handshake, and says nothing there."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def app(scope, receive, send):
+        begun.set()
+        await trio.to_thread.run_sync(go_on.wait)
+        await hello(scope, receive, send)
+
+    ours, theirs = contexts
+    with serving(plain(app), tls=ours, limits=Limits(connections=1)) as (address, _), secured(address, theirs) as busy:
+        busy.sendall(LAST)
+        assert begun.wait(10)
+        with Line(address) as line:
+            assert line.exchange((), to_close=True).closed
+        go_on.set()
+        assert heard_by(busy).endswith(b"hello")
 
 
 def test_a_caller_who_leaves_over_tls(contexts):

@@ -1,14 +1,16 @@
 """What `asap serve` listens on, and the certificate that it shows."""
 
+import fcntl
 import os
 import socket
 import ssl
 import stat
 
+import attrs
 import pytest
 
 from asap_adapters._shared.sockets import has_hung_up, url_of
-from asap_adapters.cli.listening import Certificate, SocketFile, listen_in, tls_context
+from asap_adapters.cli.listening import Certificate, listen_in, tls_context
 from asap_adapters.cli.outcome import FAILED, USAGE, Stop
 from asap_testkit.certificates import make_certificate
 
@@ -77,13 +79,38 @@ def test_a_file_that_is_not_ours_stays(folder):
     """Neither does a server take away what came in its place, nor a worker what its parent has made."""
     old, file = listen_in("a.sock", 0o600)
     with old:
-        SocketFile(file.path, file.device, file.inode, owner=os.getppid()).remove()
+        attrs.evolve(file, owner=os.getppid()).remove()
         reached("a.sock")
         os.rename("a.sock", "b.sock")
         new, _ = listen_in("a.sock", 0o600)
         with new:
             file.remove()
             reached("a.sock")
+
+
+def test_a_file_that_was_given_the_number_of_ours_stays(folder):
+    """A server that still winds up leaves the next one's file, which a file system may have put in the same place."""
+    old, file = listen_in("a.sock", 0o600)
+    old.close()
+    new, _ = listen_in("a.sock", 0o600)
+    with new:
+        os.utime("a.sock", ns=(0, file.moment + 1))  # both may have been made within one tick of its clock
+        attrs.evolve(file, inode=os.stat("a.sock").st_ino).remove()
+        reached("a.sock")
+
+
+def test_a_directory_that_somebody_has_locked(folder, monkeypatch):
+    """A stranger who may read it, and never lets go of it, keeps nobody waiting without end."""
+    monkeypatch.setattr("asap_adapters.cli.listening._ALONE_SECONDS", 0.05)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Stop, match="can't listen in") as told:
+            listen_in("a.sock", 0o600)
+    finally:
+        os.close(held)
+    assert "lock on its directory" in told.value.remedy
+    assert not os.path.exists("a.sock")
 
 
 def test_who_hangs_up_on_a_unix_socket():

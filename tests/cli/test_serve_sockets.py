@@ -1,9 +1,11 @@
 """`asap serve` in a unix socket, behind a gateway; and at a port, with TLS and no gateway."""
 
 import os
+import signal
 import socket
 import ssl
 import stat
+from pathlib import Path
 
 import httpx
 import pytest
@@ -51,6 +53,25 @@ def test_tls(serving, agent_module, certificate, runtime):
             assert b"HTTP" not in caller.recv(1000)
         ended = running.stop()
     assert (ended.exit_code, ended.err) == (0, "")
+
+
+def test_a_certificate_that_is_no_good_for_a_moment(serving, agent_module, certificate, tmp_path):
+    """A worker that dies while its files are exchanged is replaced a little later; the others serve on."""
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(certificate.chain.read_bytes())
+    key.write_bytes(certificate.key.read_bytes())
+    with serving(agent_module("asyncio"), "--tls-cert", chain, "--tls-key", key, "--workers", "2") as running:
+        chain.rename(tmp_path / "old.pem")
+        worker = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()[-1]
+        os.kill(int(worker), signal.SIGKILL)
+        lines = [running.process.stderr.readline()]
+        while "code 2" not in lines[-1]:
+            lines.append(running.process.stderr.readline())
+            assert lines[-1]
+        (tmp_path / "old.pem").rename(chain)
+        trusting = ssl.create_default_context(cafile=chain)
+        assert httpx.get(f"{running.url}/health", verify=trusting, trust_env=False).status_code == 200
+        assert running.stop().exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,6 +22,8 @@ __all__ = ["Certificate", "SocketFile", "listen_at", "listen_in", "tls_context"]
 
 #: Callers whose connection is made and not taken yet; the system may have fewer.
 _BACKLOG = 2048
+#: How long a server waits for others that start in its directory. Whoever may read that can lock it, and never let go.
+_ALONE_SECONDS = 5.0
 
 
 @frozen
@@ -38,13 +41,16 @@ class SocketFile:
     path: str
     device: int
     inode: int
+    #: When it was made, in nanoseconds: a file that comes later may be given the number of one that is gone.
+    moment: int
     owner: int
 
     def remove(self) -> None:
         """Takes it away, unless another has come in its place, or this is a process of a worker's."""
         with suppress(OSError):
             found = os.lstat(self.path)
-            if os.getpid() == self.owner and (found.st_dev, found.st_ino) == (self.device, self.inode):
+            is_same = (found.st_dev, found.st_ino, found.st_mtime_ns) == (self.device, self.inode, self.moment)
+            if is_same and os.getpid() == self.owner:
                 os.unlink(self.path)
 
 
@@ -73,10 +79,12 @@ def listen_in(path: str, mode: int) -> tuple[socket.socket, SocketFile]:
     except OSError as error:
         listener.close()
         remedy = "Another process has it: stop that, or name another file."
-        if error.errno != errno.EADDRINUSE:
+        if error.errno == errno.EWOULDBLOCK:
+            remedy = "Another process holds a lock on its directory: use one that no stranger may read."
+        elif error.errno != errno.EADDRINUSE:
             remedy = "Name a file in a directory that is there and may be written, in at most 100 letters."
         raise Stop(FAILED, f"can't listen in {path}: {error.strerror or error}", remedy=remedy) from None
-    return listener, SocketFile(os.path.abspath(path), made.st_dev, made.st_ino, os.getpid())
+    return listener, SocketFile(os.path.abspath(path), made.st_dev, made.st_ino, made.st_mtime_ns, os.getpid())
 
 
 @contextmanager
@@ -84,7 +92,15 @@ def _alone_in(directory: str) -> Iterator[None]:
     """One server at a time looks whether a file is left over, and makes its own: else it may take another's away."""
     opened = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+        until = time.monotonic() + _ALONE_SECONDS
+        while True:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.02)
         yield
     finally:
         os.close(opened)

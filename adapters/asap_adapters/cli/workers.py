@@ -67,7 +67,7 @@ def _watch(
             worker.is_ready = _says_ready(worker)
         for worker in [each for each in crew if each.process.sentinel in happened]:
             crew.remove(worker)
-            _mourn(worker, deaths)
+            _mourn(worker, deaths, is_first=not announced)
             crew.append(_start(plan, listener))
         if not announced and all(worker.is_ready for worker in crew):
             announced = True
@@ -81,11 +81,14 @@ def _says_ready(worker: _Worker) -> bool:
         return False
 
 
-def _mourn(worker: _Worker, deaths: deque[float]) -> None:
-    """Raises `Stop` where a new worker would do no better."""
+def _mourn(worker: _Worker, deaths: deque[float], *, is_first: bool) -> None:
+    """Raises `Stop` where a new worker would do no better.
+
+    Once all have listened, one that can't start may meet files that are just being exchanged: the others go on.
+    """
     worker.process.join()  # it has ended; only so its exit code is known
     code = worker.process.exitcode
-    if not worker.is_ready:
+    if is_first and not worker.is_ready:
         raise Stop(FAILED, f"a worker ended with code {code} before it listened", remedy="Its words stand above.")
     now = time.monotonic()
     if len(deaths) == _DEATHS_MOST and now - deaths[0] < _DEATHS_WITHIN:

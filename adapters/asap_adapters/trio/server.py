@@ -58,7 +58,8 @@ async def serve(
     """Serves an ASGI app on a socket that listens, of any family, until `stop` returns; started once the app is.
 
     Then the socket is closed; requests have `grace_seconds` to end, and the app some more to wind up.
-    With `tls` it is HTTPS; `access` is told each answer. Raises `AppNotStarted` for an app that can't start.
+    With `tls` it is HTTPS; `access` is told each answer.
+    For an app that can't start raises `AppNotStarted`, in the groups of its nurseries.
     """
     listener.setblocking(False)
     if listener.family != getattr(socket, "AF_UNIX", None):
@@ -115,6 +116,7 @@ class _Life:
                 task_status.started()
             elif kind == "lifespan.startup.failed":
                 self._failure = message.get("message", "")
+                self._told_to_end.set()  # else one that asks on, where it might return, would be waited for
             elif kind == "lifespan.shutdown.failed":
                 log.error("the app could not wind up: %s", message.get("message", ""))
 
@@ -434,6 +436,8 @@ class _Connection:
 
     async def pull(self) -> bytes:
         """What comes, as it is; nothing once the other end has said all."""
+        if self.is_gone:  # it was hung up on before it waited: nobody would wake it
+            raise trio.ClosedResourceError
         await trio.lowlevel.wait_readable(self._socket)
         return self._socket.recv(_PIECE_BYTES)
 

@@ -155,6 +155,8 @@ def _figures(runtime: _Runtime, rounds: Rounds) -> Iterator[Figure]:
         yield _beside(rounds, name, plain, _REFERENCE, 12)
     if name == "our server on trio":
         yield _beside(rounds, name, plain, _HYPERCORN, 5)
+        # Of that the server's own part: what remains is what an agent does.
+        yield _beside(rounds, f"a bare app, {name}", bare, _HYPERCORN, None)
     many = _at(runtime.plain, MANY)
     yield rounds.figure(
         f"requests/s at {MANY}, {name}", (many, "rate"), "/s", to=(plain, "rate"), baseline=f"at {SOME}", least=0.6
@@ -162,10 +164,10 @@ def _figures(runtime: _Runtime, rounds: Rounds) -> Iterator[Figure]:
     yield rounds.figure(f"p95 at {MANY}, {name}", (many, "p95"), "ms", to=(many, "p50"), baseline="the median", most=5)
 
 
-def _beside(rounds: Rounds, name: str, plain: str, other: str, least: float) -> Figure:
+def _beside(rounds: Rounds, name: str, subject: str, other: str, least: float | None) -> Figure:
     return rounds.figure(
         f"requests/s at {SOME}, {name}",
-        (plain, "rate"),
+        (subject, "rate"),
         "/s",
         to=(f"{other} at {SOME}", "rate"),
         baseline=other,
