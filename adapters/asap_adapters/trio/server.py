@@ -288,7 +288,7 @@ class _Connection:
         exchange = _Exchange(self, server)
         failure: Exception | None = None
         try:
-            await server.app(self._scope(head), exchange.receive, exchange.send)
+            await server.app(self._scope(head), exchange, exchange.send)
         except Exception as error:  # noqa: BLE001  (it is told below)
             failure = error
         exchange.is_over = True
@@ -452,8 +452,13 @@ class _Exchange:
         self.is_over = False
         self.status = 0
 
-    async def receive(self) -> Message:
-        """Some of the body, as it comes; behind it, that the caller is gone, or has its answer."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body is there, and is given without a wait."""
+        return self._connection.http.is_whole and not self._is_heard
+
+    async def __call__(self) -> Message:
+        """What an app receives: the body, as it comes; behind it, that the caller is gone, or has its answer."""
         connection = self._connection
         connection.receivers += 1
         try:
