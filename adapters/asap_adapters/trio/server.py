@@ -236,8 +236,11 @@ class _Connection:
             if self._server.tls is not None:
                 self._tls = trio.SSLStream(_Wire(self), self._server.tls, server_side=True)
                 await self._tls.do_handshake()
-            while (head := await self._next()) is not None and await self._answer(head):
-                pass
+            while (head := await self._next()) is not None:
+                goes_on = await self._answer(head)
+                del head  # nothing of a request is held while nothing is asked
+                if not goes_on:
+                    break
             await self._part()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
