@@ -433,11 +433,12 @@ class ClientRole:
         return True
 
     def _frame(self, envelope: Envelope, id: jsonrpc.RpcId, key: str) -> dict[str, Any]:
+        document = encode(envelope)
         if self._nonces:
             # A retry carries a new nonce but the same key: the peer may have heard us the first time.
             nonce = {NONCE_EXTENSION: self._sources.tokens.nonce()}
-            envelope = attrs.evolve(envelope, extensions={**nonce, **(envelope.extensions or {})})
-        return jsonrpc.request(encode(envelope), id=id, idempotency_key=key)
+            document["extensions"] = {**nonce, **(envelope.extensions or {})}
+        return jsonrpc.request(document, id=id, idempotency_key=key)
 
     def _post(self, document: Any, key: str | None, *, path: str = ASAP_PATH, seen: int = -1) -> HttpRequest:
         headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}

@@ -311,7 +311,7 @@ class MemoryState:
     def _save(self, kept: _Kept, snapshot: StateSnapshot) -> None:
         if kept.snapshots is None:
             kept.snapshots = OrderedDict()
-        text = dump_snapshot(snapshot)
+        text = _exact(dump_snapshot(snapshot))
         kept.snapshots[snapshot.version] = (snapshot.id, text)
         kept.size += len(text)
         while len(kept.snapshots) > self._limits.task_snapshots:
@@ -325,10 +325,17 @@ def _packed(kept: _Kept) -> _Kept | _Over:
     if job.size > _PACKED_BYTES:
         return kept
     try:
-        text = dump([encode(job.envelope), None if job.payload is job.envelope.payload else encode(job.payload)])
+        text = _exact(
+            dump([encode(job.envelope), None if job.payload is job.envelope.payload else encode(job.payload)])
+        )
     except TypeError:
         return kept
     return _Over(kept, text) if len(text) <= _PACKED_BYTES else kept
+
+
+def _exact(text: bytes) -> bytes:
+    """A text to be kept: orjson gives one in the room that it was written in, of kilobytes; a copy has what it needs."""
+    return bytes(memoryview(text))
 
 
 def _is_held(record: TaskRecord, now: float) -> bool:

@@ -46,6 +46,43 @@ def test_handler_timeout(runtime, colour):
     runtime.run(main)
 
 
+@pytest.mark.parametrize("ends", ["late", "failed", "well"])
+def test_a_handler_that_first_waits_in_scopes_of_its_own(runtime, ends):
+    """It is cut off in time, fails and returns as any other, and the next request of the same caller is answered."""
+    agent = runtime.front.Agent(WORKER, limits=Limits(handler_seconds=0.05 if ends == "late" else 5))
+
+    @agent.skill("nest")
+    async def nest(task):
+        with anyio.move_on_after(4), anyio.CancelScope(shield=ends == "well"):
+            async with anyio.create_task_group() as group:
+                group.start_soon(anyio.sleep, 5 if ends == "late" else 0)
+                await anyio.lowlevel.checkpoint()
+        if ends == "failed":
+            raise ValueError
+        return task.input
+
+    @agent.skill("fail")
+    async def fail(task):
+        raise ValueError
+
+    @agent.skill("echo")
+    async def echo(task):
+        return task.input
+
+    async def main():
+        app = agent.app()
+        answer = await Caller(app, frame("nest"))()
+        if ends == "well":
+            assert "result" in json.loads(answer.body)
+        else:
+            assert code(answer) == f"asap:execution/{'timed_out' if ends == 'late' else 'handler_failed'}"
+        assert code(await Caller(app, frame("fail"))()) == "asap:execution/handler_failed"
+        assert "result" in json.loads((await Caller(app, frame("echo"))()).body)
+        assert app._perform.__self__._active == 0
+
+    runtime.run(main)
+
+
 def test_plain_handlers_do_not_block(runtime):
     """As many plain functions run at once as the limit allows; one more is refused, with Retry-After."""
     agent = runtime.front.Agent(WORKER, limits=Limits(handler_threads=3))

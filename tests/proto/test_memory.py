@@ -1,5 +1,7 @@
 """State in memory: what an agent remembers of its tasks, and that it is bounded."""
 
+import tracemalloc
+
 import pytest
 from attrs import evolve
 
@@ -206,6 +208,20 @@ def test_tasks_are_bounded_by_their_bytes():
     running(store, "task_3")
     assert ids(store) == ["task_2", "task_3"]
     assert accept(store, record_of(job_of("task_4", None))) == FULL
+
+
+def test_a_task_that_is_over_takes_no_more_than_its_text():
+    """Not the room, of kilobytes, in which the text was written."""
+    store = MemoryState()
+    finished(store, "task_0")
+    tracemalloc.start()
+    try:
+        for number in range(1, 51):
+            finished(store, f"task_{number}")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 50 < RECORD
 
 
 def test_what_grows_beyond_the_bound_makes_the_oldest_go():

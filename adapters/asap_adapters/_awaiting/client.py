@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -249,22 +249,22 @@ class Client(BaseClient):
     async def _tell(self, steps: Steps[R]) -> R:
         return await drive(steps, self._perform)
 
-    async def _perform(self, command: AnyCommand) -> Any:
+    def _perform(self, command: AnyCommand) -> Coroutine[Any, Any, Any]:
         match command:
             case Transmit():
-                return await self._transmit(command)
+                return self._transmit(command)
             case Pause():
-                return await anyio.sleep(command.seconds)
+                return anyio.sleep(command.seconds)
             case Together():
-                return await drive_together(command, self._perform)
+                return drive_together(command, self._perform)
             case Compress():
-                return await self._compressor.compress(command)
+                return self._compressor.compress(command)
             case Shared():
-                return await tell_once(self._manifests.flights, command, self._perform)
+                return tell_once(self._manifests.flights, command, self._perform)
             case RecallManifest():
-                return await to_thread.run_sync(self._manifests.recall, command.name)
+                return to_thread.run_sync(self._manifests.recall, command.name)
             case SaveManifest():
-                return await to_thread.run_sync(self._manifests.save, command.name, command.record)
+                return to_thread.run_sync(self._manifests.save, command.name, command.record)
             case _:
                 raise TypeError(f"a client is never asked to {type(command).__name__}")
 

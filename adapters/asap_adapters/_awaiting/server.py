@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import anyio
 import anyio.lowlevel
@@ -85,15 +85,18 @@ log = logging.getLogger("asap_adapters.server")
 
 Perform = Callable[[AnyCommand], Awaitable[Any]]
 
+#: How long a handler waits before anybody looks whether its caller has hung up.
+_WATCH_SECONDS: Final = 0.05
+
 
 class Closing(Exception):
     """A stream ends here: the server shuts down, and what it follows is not run by this worker."""
 
 
 class Caller:
-    """Whoever waits for the answer to one request; looked after from when a handler of its first waits."""
+    """Whoever waits for the answer to one request; looked after once a handler of its has waited for a while."""
 
-    __slots__ = ("is_gone", "jobs", "receive", "watch")
+    __slots__ = ("is_gone", "is_over", "jobs", "receive", "watch")
 
     def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
         self.receive = receive
@@ -101,9 +104,12 @@ class Caller:
         self.jobs: list[Job] = []
         self.watch: anyio.CancelScope | None = None
         self.is_gone = False
+        #: Whether it has its answer.
+        self.is_over = False
 
     def leave(self) -> None:
         """It has its answer, or needs none any more."""
+        self.is_over = True
         if self.watch is not None:
             self.watch.cancel()
 
@@ -155,6 +161,9 @@ class Performer(BasePerformer):
         else:
             self._ask = self._ask_plain
         self._news: dict[str, anyio.Event] = {}
+        # Callers for whom something waits since a moment, and whether a task looks at them.
+        self._unwatched: list[Caller] = []
+        self._is_looking = False
         self._fetching = anyio.Lock()
         self._followers: dict[str, set[Follower]] = {}
 
@@ -364,9 +373,27 @@ class Performer(BasePerformer):
         caller.jobs.append(job)
         if caller.is_gone:
             self.group.start_soon(self._abandon, job)
-        elif caller.watch is None:
-            caller.watch = anyio.CancelScope()
-            self.group.start_soon(self._watch, caller, caller.watch)
+        elif len(caller.jobs) == 1:
+            self._unwatched.append(caller)
+            if not self._is_looking:
+                self._is_looking = True
+                self.group.start_soon(self._look, self.group)
+
+    async def _look(self, group: TaskGroup) -> None:
+        """Watches callers who wait for longer than a moment, until there are none.
+
+        A task for each of them from the first wait on would cost more than most handlers do.
+        """
+        try:
+            while callers := self._unwatched:
+                self._unwatched = []
+                await anyio.sleep(_WATCH_SECONDS)
+                for caller in callers:
+                    if not caller.is_over:
+                        caller.watch = anyio.CancelScope()
+                        group.start_soon(self._watch, caller, caller.watch)
+        finally:
+            self._is_looking = False
 
     async def _watch(self, caller: Caller, watch: anyio.CancelScope) -> None:
         with watch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -108,7 +107,8 @@ class ServerConnection:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._parser = httptools.HttpRequestParser(self)
-        self._events: deque[Event] = deque()
+        # Few: a list takes a tenth of what a deque does while nothing is asked.
+        self._events: list[Event] = []
         # What the parser is in: "idle" between two messages, their "head", or their "body", with its trailers.
         self._part = "idle"
         # Of the head, or the body with its chunks: which of them it is, and its bytes but for those of the packet in
@@ -179,7 +179,7 @@ class ServerConnection:
         """What comes next; nothing, if more has to be received first. A refusal is the last, and told each time."""
         if not self._events:
             return self._refusal
-        event = self._events.popleft()
+        event = self._events.pop(0)
         if isinstance(event, Head):
             self._asked = event
             self.keeps = event.keeps
@@ -367,7 +367,7 @@ class ServerConnection:
             self._answered += 1
             self.is_begun = False
             while self._events and not isinstance(self._events[0], Head):  # nobody has asked for the body
-                self._events.popleft()
+                self._events.pop(0)
             if not self.keeps:
                 self.is_over = True
         end = b""
@@ -401,6 +401,7 @@ class ServerConnection:
         if not self.keeps:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
+        self._lines = []  # nothing of an answer is held while nothing is asked
         return b"".join(lines)
 
     def last_words(self) -> bytes:

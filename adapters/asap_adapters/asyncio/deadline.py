@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from asap_proto.roles import Returned, TimedOut
 
+from .._awaiting.begun import Begun
 from .._shared.performing import Wait
 
 __all__ = ["outcome_of", "within"]
@@ -51,10 +52,10 @@ def within(
     except asyncio.CancelledError as cut:
         _refuse_other(cut)
         raise
-    return _waiting(seconds, _Begun(running, first), run)
+    return _waiting(seconds, Begun(running, first), run)
 
 
-async def _waiting(seconds: float, begun: _Begun, run: Wait) -> Returned | TimedOut:
+async def _waiting(seconds: float, begun: Begun, run: Wait) -> Returned | TimedOut:
     limit = asyncio.timeout(seconds)
     run.cut = partial(limit.reschedule, 0.0)
     if run.waits is not None:
@@ -79,23 +80,3 @@ def _refuse_other(cut: asyncio.CancelledError) -> None:
     task = asyncio.current_task()
     if task is not None and not task.cancelling():
         raise RuntimeError("the handler awaited what was cancelled") from cut
-
-
-class _Begun:
-    """A coroutine that has run to its first wait, to be awaited from there."""
-
-    def __init__(self, running: Coroutine[Any, Any, Any], first: Any) -> None:
-        self._running = running
-        self._pending = first
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        while True:
-            try:
-                try:
-                    answer = yield self._pending
-                except BaseException as error:  # noqa: BLE001  (cancellation too goes where it belongs)
-                    self._pending = self._running.throw(error)
-                else:
-                    self._pending = self._running.send(answer)
-            except StopIteration as finish:
-                return finish.value

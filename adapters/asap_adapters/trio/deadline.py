@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import trio
 
 from asap_proto.roles import Returned, TimedOut
 
+from .._awaiting.begun import Begun
 from .._shared.performing import Wait
 
 __all__ = ["outcome_of", "within"]
@@ -32,11 +34,34 @@ async def outcome_of(future: Future[R]) -> R:
     return future.result()
 
 
-async def within(seconds: float, running: Coroutine[Any, Any, Any], run: Wait) -> Returned | TimedOut:
-    """Awaits for at most so many seconds, or until the run is cut off."""
-    with trio.move_on_after(seconds) as scope:
-        run.cut = scope.cancel
+def within(
+    seconds: float, running: Coroutine[Any, Any, Any], run: Wait
+) -> Returned | Coroutine[Any, Any, Returned | TimedOut]:
+    """What a coroutine gives: at once where it never waits, else to be awaited, before anything else is.
+
+    That is for at most so many seconds, or until the run is cut off. Until the first wait nothing could be cut off,
+    so there is no deadline before; but a coroutine may enter scopes of its own, which have to stand in that of the run.
+    """
+    scope = trio.CancelScope()
+    run.cut = scope.cancel
+    scope.__enter__()
+    try:
+        first = running.send(None)
+    except StopIteration as finish:
+        scope.__exit__(None, None, None)
+        return Returned(finish.value)
+    except BaseException as error:
+        scope.__exit__(type(error), error, error.__traceback__)
+        raise
+    return _waiting(seconds, Begun(running, first), run, scope)
+
+
+async def _waiting(seconds: float, begun: Begun, run: Wait, scope: trio.CancelScope) -> Returned | TimedOut:
+    """The rest of it, in the scope that was entered before."""
+    with ExitStack() as entered:
+        entered.push(scope)
+        scope.deadline = trio.current_time() + seconds
         if run.waits is not None:
             run.waits(run)
-        return Returned(await running)
+        return Returned(await begun)
     return TimedOut()

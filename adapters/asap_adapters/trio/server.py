@@ -238,8 +238,11 @@ class _Connection:
             if self._server.tls is not None:
                 self._tls = trio.SSLStream(_Wire(self), self._server.tls, server_side=True)
                 await self._tls.do_handshake()
-            while (head := await self._next()) is not None and await self._answer(head):
-                pass
+            while (head := await self._next()) is not None:
+                goes_on = await self._answer(head)
+                del head  # nothing of a request is held while nothing is asked
+                if not goes_on:
+                    break
             await self._part()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass
@@ -290,7 +293,7 @@ class _Connection:
         exchange = _Exchange(self, server)
         failure: Exception | None = None
         try:
-            await server.app(self._scope(head), exchange.receive, exchange.send)
+            await server.app(self._scope(head), exchange, exchange.send)
         except Exception as error:  # noqa: BLE001  (it is told below)
             failure = error
         exchange.is_over = True
@@ -456,8 +459,13 @@ class _Exchange:
         self.is_over = False
         self.status = 0
 
-    async def receive(self) -> Message:
-        """Some of the body, as it comes; behind it, that the caller is gone, or has its answer."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body is there, and is given without a wait."""
+        return self._connection.http.is_whole and not self._is_heard
+
+    async def __call__(self) -> Message:
+        """What an app receives: the body, as it comes; behind it, that the caller is gone, or has its answer."""
         connection = self._connection
         connection.receivers += 1
         try:
