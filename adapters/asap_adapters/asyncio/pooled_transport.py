@@ -295,9 +295,8 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
                 connection = await self._opened(loop, until)
         while True:
             try:
-                if connection.is_closing():
-                    # It was handed on, and closed before this task had its turn.
-                    raise Stale("it hung up") if connection.is_used else AnswerBroken("it hung up")
+                if connection.is_closing():  # before this task, which has opened it, had its turn
+                    raise AnswerBroken("it hung up")
                 await connection.ask(head, request.body, reader, until)
                 if connection.error is not None:
                     raise connection.error
@@ -330,7 +329,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         finally:
             if timer is not None:
                 timer.cancel()
-        return connection
+        return self._handed(connection)
 
     def _set_patience(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._pool.due()
@@ -351,6 +350,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
     async def _opened(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection:
         """A connection in a place that is taken for it."""
         try:
+            self._check_open()
             async with asyncio.timeout_at(until):
                 connection = await self._connect(loop, until)
         except BaseException:

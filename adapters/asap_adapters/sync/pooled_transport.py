@@ -158,11 +158,13 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
                 if waiter.is_handed:
                     self._return(waiter.connection)
             raise
-        return waiter.connection
+        with self._lock:
+            return self._handed(waiter.connection)
 
     def _opened(self, until: float) -> Wire:
         """A connection in a place that is taken for it."""
         try:
+            self._check_open()  # what looks like a peer that hung up may be another thread that closes
             wire = self._connect(until)
         except BaseException:
             with self._lock:
@@ -170,6 +172,9 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
             raise
         with self._lock:
             self._pool.opened(wire)
+            if self._pool.is_closed:
+                self._lose(wire)
+                self._check_open()
         return wire
 
     def _connect(self, until: float) -> Wire:
