@@ -66,6 +66,13 @@ WHOLE = {
     "continue": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na", b"a", True),
     "close": (OK + b"Connection: close\r\nContent-Length: 1\r\n\r\na", b"a", False),
     "close among others": (OK + b"Connection: x, Close\r\nContent-Length: 1\r\n\r\na", b"a", False),
+    "close in a line of its own": (
+        OK + b"Connection: keep-alive\r\nConnection: close\r\nContent-Length: 1\r\n\r\na",
+        b"a",
+        False,
+    ),
+    "spaces around a value": (OK + b"Connection: \t close  \r\nContent-Length: \t1 \r\n\r\na", b"a", False),
+    "spaces after a coding": (chunked(b"abc").replace(b"chunked", b"chunked "), b"abc", True),
     "HTTP/1.0": (b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\na", b"a", False),
     "HTTP/1.0 kept": (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\na", b"a", True),
     "no reason": (b"HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\na", b"a", True),
@@ -118,6 +125,7 @@ def test_a_body_that_ends_with_the_connection(parser):
 BROKEN = {
     "another protocol": b"SSH-2.0-OpenSSH_9.9\r\n",
     "another version": b"HTTP/2.0 200 OK\r\n\r\n",
+    "a version that is none": b"HTTP/1.9 200 OK\r\nContent-Length: 0\r\n\r\n",
     "not even that": b"\x15\x03\x01",
     "lines that end early": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n\r\n\r\n",
     "a folded line": OK + b"X: y\r\n z\r\nContent-Length: 0\r\n\r\n",
