@@ -271,11 +271,17 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
     # -- connections --------------------------------------------------------------------------------------------------
 
     def _enter(self) -> asyncio.AbstractEventLoop:
-        """A connection can't outlive its event loop, nor go to another."""
+        """A connection can't outlive its event loop, nor go to another; raises `Misuse` where both of them run."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            if self._loop is not None and not self._pool.is_closed:
-                self._pool = Pool(self._limits, _is_gone)
+            if self._loop is not None:
+                if self._loop.is_running():
+                    raise Misuse("this client is in use on another event loop; make one for each")
+                if not self._loop.is_closed():
+                    for connection in self._living:
+                        connection.close()
+                if not self._pool.is_closed:
+                    self._pool = Pool(self._limits, _is_gone)
             self._living = set()
             self._patience = None
             self._loop = loop
