@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -19,6 +21,7 @@ from asap_proto.rules.targets import Targets
 from .._shared.addresses import Refused, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
 from .._shared.http1.place import PoolExhausted
+from .._shared.http1.pool import Pool
 from .._shared.http1.pooled import BasePooled
 from .._shared.http1.wire import Stale, Wait, Wire, connect, exchange, read_more
 from .._shared.streams import OpenedStream
@@ -76,6 +79,7 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
         self._resolve = resolve or _resolve
         # For the table of connections; nobody waits for anything else while it is held.
         self._lock = threading.Lock()
+        _transports.add(self)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         reader = AnswerReader(request.method, self._limits)
@@ -120,6 +124,16 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
             for wire in busy:
                 wire.shut()
             self._close_dropped()
+
+    def begin_anew(self) -> None:
+        """Leaves every connection to the process that this one was forked from: it goes on over them."""
+        self._lock = threading.Lock()  # a thread that is not here may have held the other
+        inherited = self._pool
+        if not inherited.is_closed:
+            self._pool = Pool(self._limits)
+        busy, _ = inherited.close()
+        for wire in (*busy, *inherited.dropped):
+            wire.close()
 
     def _ask(self, request: HttpRequest, reader: AnswerReader, until: float) -> Wire:
         """The connection over which there is something to tell of the answer."""
@@ -221,6 +235,19 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
 
     def _hand(self, waiter: _Waiter, connection: Wire | None) -> None:
         waiter.hand(connection)
+
+
+#: All there are.
+_transports: weakref.WeakSet[PooledTransport] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for transport in _transports:
+        transport.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _resolve(host: str, port: int) -> Resolved:
