@@ -1,6 +1,7 @@
 """Connections that are kept, lost, waited for and closed: the same on every front, over real sockets."""
 
 import math
+import os
 import socket
 import ssl
 import threading
@@ -429,6 +430,26 @@ def test_a_client_has_a_context_of_its_own(front, stack, tmp_path):
         with front.client(url, retry=once, **options) as client, pytest.raises(error):
             client.manifest()
     assert len(ear.heard) == 1
+
+
+def test_tls_that_is_broken_is_not_asked_again(front, stack, tmp_path):
+    """Something came, and somebody has changed it: that is no connection which was closed for being idle."""
+    context, issuer = certified(tmp_path, "127.0.0.1")
+
+    def garble(connection):
+        os.write(connection.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+
+    class Encrypted(Scripted):
+        def serve(self, connection):
+            with connection, context.wrap_socket(connection, server_side=True) as encrypted:
+                super().serve(encrypted)
+
+    peer = Encrypted([kept(), garble], [kept()])
+    url = stack.enter_context(listening(peer)).replace("http:", "https:")
+    transport = stack.enter_context(front.transport(url, tls=ssl.create_default_context(cadata=issuer)))
+    assert transport.send(ASK, 10).body == b"good"
+    assert transport.send(ASK, 10).kind == "broken"
+    assert [len(heard) for heard in peer.heard] == [2]
 
 
 def test_tls_in_large(front, stack, tmp_path):

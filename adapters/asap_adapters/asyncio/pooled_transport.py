@@ -161,7 +161,8 @@ class _Connection(asyncio.Protocol):
         except AsapError as error:
             self.cut(error)
         except (AnswerBroken, OSError) as error:
-            self.cut(Stale(str(error)) if self.is_used and not reader.has_begun else error)
+            is_stale = self.is_used and not reader.has_begun and not isinstance(error, ssl.SSLError)
+            self.cut(Stale(str(error)) if is_stale else error)
         else:
             self._finish(reader)
 
