@@ -77,8 +77,9 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
     ) -> None:
         super().__init__(base_url, limits, targets, tls, uds)
         self._resolve = resolve or _resolve
-        # For the table of connections; nobody waits for anything else while it is held.
-        self._lock = threading.Lock()
+        # For the table of connections; nobody waits for anything else while it is held. Whoever holds it may come again:
+        # garbage that is collected meanwhile may be a stream, which gives its connection back.
+        self._lock = threading.RLock()
         _transports.add(self)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
@@ -127,7 +128,7 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
 
     def begin_anew(self) -> None:
         """Leaves every connection to the process that this one was forked from: it goes on over them."""
-        self._lock = threading.Lock()  # a thread that is not here may have held the other
+        self._lock = threading.RLock()  # a thread that is not here may have held the other
         inherited = self._pool
         if not inherited.is_closed:
             self._pool = Pool(self._limits)

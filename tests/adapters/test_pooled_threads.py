@@ -1,7 +1,8 @@
-"""Connections of a process that was forked, as servers of many processes do once they have loaded an application."""
+"""What befalls connections on threads alone: a process that is forked, and a collection of garbage at any moment."""
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -11,13 +12,14 @@ from asap_proto.http import HttpRequest
 from scenarios.test_pooled import kept
 from scenarios.wires import Scripted, listening
 
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 ASK = HttpRequest("POST", "/asap", {}, b"{}")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_no_connection_is_shared_with_a_forked_process():
-    """Each would read what the other was answered. The child may ask, too, what another thread held in the parent."""
+    """Servers of many processes fork once an application is loaded. Each would read what the other was answered. The child may ask, too, what another thread held in the parent."""
     peer = Scripted([kept(), kept(b"parent")], [kept(b"child")])
     with listening(peer) as url:
         transport = PooledTransport(url, Limits(pool_maxsize=1))
@@ -32,3 +34,22 @@ def test_no_connection_is_shared_with_a_forked_process():
         assert transport.send(ASK, 10).body == b"parent"
         transport.close()
     assert [len(heard) for heard in peer.heard] == [2, 1]
+
+
+def test_a_stream_that_nobody_has_any_more_is_closed_wherever_that_is_found():
+    """Its thread may be looking for a connection just then: garbage is collected when something is made."""
+    with listening(Scripted([STREAM])) as url:
+        transport = PooledTransport(url, Limits())
+        streams = [transport.stream(ASK, 10)]
+        streams[0].__enter__()
+
+        def collect():
+            with transport._lock:
+                streams.clear()
+
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert transport._pool.places == 0
+        transport.close()
