@@ -19,7 +19,10 @@ ASK = HttpRequest("POST", "/asap", {}, b"{}")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_no_connection_is_shared_with_a_forked_process():
-    """Servers of many processes fork once an application is loaded. Each would read what the other was answered. The child may ask, too, what another thread held in the parent."""
+    """Each would read what the other was answered. The child may ask, too, what another thread held in the parent.
+
+    Servers of many processes fork once an application is loaded.
+    """
     peer = Scripted([kept(), kept(b"parent")], [kept(b"child")])
     with listening(peer) as url:
         transport = PooledTransport(url, Limits(pool_maxsize=1))

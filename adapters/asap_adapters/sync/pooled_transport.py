@@ -77,8 +77,8 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
     ) -> None:
         super().__init__(base_url, limits, targets, tls, uds)
         self._resolve = resolve or _resolve
-        # For the table of connections; nobody waits for anything else while it is held. Whoever holds it may come again:
-        # garbage that is collected meanwhile may be a stream, which gives its connection back.
+        # For the table of connections; nobody waits for anything else while it is held. Whoever holds it may come
+        # again: garbage that is collected meanwhile may be a stream, which gives its connection back.
         self._lock = threading.RLock()
         _transports.add(self)
 
