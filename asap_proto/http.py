@@ -17,17 +17,14 @@ Headers = Mapping[str, str]
 #: Names whose values are joined when they are repeated; of any other the first counts.
 _JOINED = frozenset(
     {
-        *("accept-encoding", "asap-version", "authorization", "content-digest", "content-encoding", "content-length"),
-        *("content-type", "host", "if-none-match", "origin", "signature", "signature-input", "transfer-encoding"),
-        *("forwarded", "x-forwarded-for"),
+        *("accept-encoding", "asap-version", "authorization", "connection", "content-digest", "content-encoding"),
+        *("content-length", "content-type", "host", "if-none-match", "origin", "signature", "signature-input"),
+        *("forwarded", "transfer-encoding", "x-forwarded-for"),
     }
 )
 
 #: What most requests say, as texts that need not be made.
-_NAMES = {
-    name.encode(): name
-    for name in (*_JOINED, "accept", "accept-encoding", "connection", "user-agent", "x-idempotency-key")
-}
+_NAMES = {name.encode(): name for name in (*_JOINED, "accept", "user-agent", "x-idempotency-key")}
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

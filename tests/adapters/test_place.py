@@ -47,12 +47,31 @@ def test_a_name_of_other_letters(url, host):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://\u2764 .org", "http://\uff11", "http://a b", "http://a\r\nb", "http://", "x://y", "http://%61", ""]
+    "url",
+    [
+        "http://%2561",
+        "http://a%25b",
+        "https://\u2764 .org",
+        "http://\uff11",
+        "http://a b",
+        "http://a\r\nb",
+        "http://",
+        "x://y",
+        "http://%61",
+        "",
+    ],
 )
 def test_what_is_no_url(url):
     """It is refused before anything is asked."""
     with pytest.raises(Misuse, match="no http or https URL"):
         Place(url)
+
+
+@pytest.mark.parametrize("url", ["http://[fe80::1%25eth0]", "http://[fe80::1%eth0]"])
+def test_an_address_with_a_zone(url):
+    """It is for the resolver alone (RFC 6874), spelt either way."""
+    assert Place(url).host == "fe80::1%eth0"
+    assert lines(url)[1] == "host: [fe80::1]"
 
 
 def test_the_name_of_a_certificate():
@@ -101,6 +120,7 @@ def test_user_and_password_of_the_url():
         {"x: y\r\nz": "a"},
         {"": "a"},
         {"x y": "a"},
+        {"Content-Length": "5"},  # two of them are two ends of one request
         {"x": "\u2764"},
     ],
 )

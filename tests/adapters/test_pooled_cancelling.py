@@ -1,12 +1,13 @@
 """An exchange that is cut off, at each await: its connection is closed, its place goes to whoever waits."""
 
+import asyncio
 import contextlib
 import ssl
 
 import anyio
 import pytest
 
-from asap_proto import Limits
+from asap_proto import Limits, Misuse
 from asap_proto.http import HttpRequest
 from scenarios.ears import certified
 from scenarios.test_pooled import kept
@@ -210,3 +211,29 @@ def test_a_client_that_outlives_its_event_loop(peer):
     for _ in range(2):
         anyio.run(ask, backend="asyncio")
     anyio.run(transport.aclose, backend="asyncio")
+
+
+def test_a_client_that_goes_from_one_event_loop_to_another(peer):
+    """Its connections don't: those of a loop that may run again are closed."""
+    from asap_adapters.asyncio import PooledTransport
+
+    transport = PooledTransport(peer, ONE)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        for runner in (first, second, first):
+            assert runner.run(transport.send(ASK, 10)).body == b"good"
+        first.run(transport.aclose())
+
+
+def test_a_client_is_not_for_two_event_loops_at_once(peer):
+    """They would hand each other connections that neither can use; the first one goes on."""
+    from asap_adapters.asyncio import PooledTransport
+
+    async def main():
+        transport = PooledTransport(peer, ONE)
+        assert (await transport.send(ASK, 10)).body == b"good"
+        with pytest.raises(Misuse, match="in use on another event loop"):
+            await asyncio.to_thread(asyncio.run, transport.send(ASK, 10))
+        assert (await transport.send(ASK, 10)).body == b"good"
+        await transport.aclose()
+
+    asyncio.run(main())

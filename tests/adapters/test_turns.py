@@ -4,7 +4,8 @@ from math import inf
 
 import pytest
 
-from asap_adapters._shared.addresses import turns
+from asap_adapters._shared.addresses import addresses_of, turns
+from asap_proto.rules.targets import parse_targets
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,12 @@ from asap_adapters._shared.addresses import turns
 def test_each_address_has_its_turn_and_the_last_what_is_left(addresses, seconds, expected):
     """All together they have no more than there is."""
     assert turns(addresses, seconds) == expected
+
+
+def test_a_link_local_address_keeps_its_zone():
+    """Without it there is no way there; it is judged as any other."""
+    found = [
+        (0, 0, 0, "", place)
+        for place in (("fe80::1", 80, 0, 2), ("fe80::1%2", 80, 0, 2), ("::1", 80, 0, 0), ("127.0.0.1", 80))
+    ]
+    assert addresses_of(found, "agents.example", parse_targets("any")) == ["fe80::1%2", "::1", "127.0.0.1"]

@@ -15,6 +15,7 @@ def test_lists_are_joined():
     """What is a list may come in several headers."""
     pairs = [(b"ASAP-Version", b"9.9"), (b"If-None-Match", b'"a"'), (b"asap-version", b"2.2"), (b"if-none-match", b"*")]
     assert fold(pairs) == {"asap-version": "9.9, 2.2", "if-none-match": '"a", *'}
+    assert fold([(b"Connection", b"keep-alive"), (b"connection", b"close")]) == {"connection": "keep-alive, close"}
 
 
 @pytest.mark.parametrize(

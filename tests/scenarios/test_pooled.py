@@ -1,11 +1,13 @@
 """Connections that are kept, lost, waited for and closed: the same on every front, over real sockets."""
 
 import math
+import os
 import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
 
 from asap_proto import Limits, Misuse
@@ -115,6 +117,25 @@ def test_what_comes_unasked_is_never_read(front, stack):
     assert said.wait(10)
     assert transport.send(ASK, 5).body == b"good"
     assert [len(heard) for heard in peer.heard] == [1, 1]
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 256 * 1024])
+def test_what_follows_an_answer_is_never_read_by_whoever_waits(front, stack, size):
+    """An answer that ends where a read does leaves what follows it unread when the connection is handed on."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    body = bytes(size - len(head % size))
+    assert len(head % len(body) + body) == size
+    held = Held(head % len(body) + body + kept(b"evil"))
+    peer = Scripted([held, kept(b"evil")], [kept()])
+    transport = stack.enter_context(front.transport(stack.enter_context(listening(peer)), Limits(pool_maxsize=1)))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(transport.send, ASK, 10)
+        assert held.arrived.acquire(timeout=10)
+        second = threads.submit(transport.send, ASK, 10)
+        holds(lambda: transport._pool.waiting)
+        held.let_go()
+        assert len(first.result(10).body) == len(body)
+        assert second.result(10).body == b"good"
 
 
 @pytest.mark.parametrize(
@@ -249,6 +270,70 @@ def test_closing_tells_everybody(front, stack):
         transport.send(ASK, 5)
 
 
+def test_closing_sends_nothing_again(front, stack):
+    """A kept connection that ends because this client is closed is not one that the peer has left."""
+    held = Held()
+    peer = Scripted([kept(), held], [kept()])
+    transport = stack.enter_context(front.transport(stack.enter_context(listening(peer))))
+    stack.callback(held.let_go)
+    assert transport.send(ASK, 5).body == b"good"
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(transport.send, ASK, 10)
+        assert held.arrived.acquire(timeout=10)
+        transport.close()
+        with pytest.raises(Misuse, match="this client is closed"):
+            asked.result(10)
+    held.let_go()
+    assert [len(heard) for heard in peer.heard] == [2]
+
+
+def test_closing_while_a_connection_is_opened(front, stack):
+    """Nothing is sent over it."""
+    peer = Scripted([kept()])
+    port = int(stack.enter_context(listening(peer)).rpartition(":")[2])
+    asked, free = threading.Event(), threading.Event()
+    stack.callback(free.set)
+
+    def leads_here(host, port):
+        asked.set()
+        assert free.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async def leads_here_later(host, port):
+        return await anyio.to_thread.run_sync(leads_here, host, port)
+
+    resolve = leads_here if front.name == "sync" else leads_here_later
+    transport = stack.enter_context(front.transport(f"http://agents.example:{port}", resolve=resolve))
+    with ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(transport.send, ASK, 10)
+        assert asked.wait(10)
+        transport.close()
+        free.set()
+        with pytest.raises(Misuse, match="this client is closed"):
+            sent.result(10)
+    assert not any(peer.heard)
+
+
+def test_closing_in_the_middle_of_a_request(front, stack):
+    """Whoever sends a large one to a peer that does not read it is told so too."""
+    begun = threading.Event()
+
+    class Deaf(Scripted):
+        def serve(self, connection):
+            with connection:
+                connection.recv(1)
+                begun.set()
+                self.over.wait(10)
+
+    transport = stack.enter_context(front.transport(stack.enter_context(listening(Deaf([])))))
+    with ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(transport.send, HttpRequest("POST", "/asap", {}, bytes(20_000_000)), 10)
+        assert begun.wait(10)
+        transport.close()
+        with pytest.raises(Misuse, match="this client is closed"):
+            sent.result(10)
+
+
 def test_the_time_is_that_of_the_whole_exchange(front, stack):
     """A peer that says nothing is left when it is over, and another is asked over a connection of its own."""
     held = Held()
@@ -345,6 +430,26 @@ def test_a_client_has_a_context_of_its_own(front, stack, tmp_path):
         with front.client(url, retry=once, **options) as client, pytest.raises(error):
             client.manifest()
     assert len(ear.heard) == 1
+
+
+def test_tls_that_is_broken_is_not_asked_again(front, stack, tmp_path):
+    """Something came, and somebody has changed it: that is no connection which was closed for being idle."""
+    context, issuer = certified(tmp_path, "127.0.0.1")
+
+    def garble(connection):
+        os.write(connection.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+
+    class Encrypted(Scripted):
+        def serve(self, connection):
+            with connection, context.wrap_socket(connection, server_side=True) as encrypted:
+                super().serve(encrypted)
+
+    peer = Encrypted([kept(), garble], [kept()])
+    url = stack.enter_context(listening(peer)).replace("http:", "https:")
+    transport = stack.enter_context(front.transport(url, tls=ssl.create_default_context(cadata=issuer)))
+    assert transport.send(ASK, 10).body == b"good"
+    assert transport.send(ASK, 10).kind == "broken"
+    assert [len(heard) for heard in peer.heard] == [2]
 
 
 def test_tls_in_large(front, stack, tmp_path):

@@ -31,7 +31,7 @@ def addresses_of(found: Resolved, host: str, targets: Targets | None) -> list[st
 
     The connection has to go to one of them: who asks a resolver again may be told another.
     """
-    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    addresses = list(dict.fromkeys(_address(one[4]) for one in found))
     if targets is not None:
         try:
             targets.check(host, addresses)
@@ -40,6 +40,12 @@ def addresses_of(found: Resolved, host: str, targets: Targets | None) -> list[st
     if not addresses:
         raise Refused
     return addresses
+
+
+def _address(place: tuple[Any, ...]) -> str:
+    """With its zone, where it has one: a link-local address (RFC 4007) leads nowhere without."""
+    address = str(place[0])
+    return f"{address}%{place[3]}" if len(place) == 4 and place[3] and "%" not in address else address
 
 
 def turns(addresses: Sequence[str], seconds: float) -> list[tuple[str, float]]:

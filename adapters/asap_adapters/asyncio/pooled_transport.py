@@ -161,7 +161,8 @@ class _Connection(asyncio.Protocol):
         except AsapError as error:
             self.cut(error)
         except (AnswerBroken, OSError) as error:
-            self.cut(Stale(str(error)) if self.is_used and not reader.has_begun else error)
+            is_stale = self.is_used and not reader.has_begun and not isinstance(error, ssl.SSLError)
+            self.cut(Stale(str(error)) if is_stale else error)
         else:
             self._finish(reader)
 
@@ -271,11 +272,17 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
     # -- connections --------------------------------------------------------------------------------------------------
 
     def _enter(self) -> asyncio.AbstractEventLoop:
-        """A connection can't outlive its event loop, nor go to another."""
+        """A connection can't outlive its event loop, nor go to another; raises `Misuse` where both of them run."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            if self._loop is not None and not self._pool.is_closed:
-                self._pool = Pool(self._limits, _is_gone)
+            if self._loop is not None:
+                if self._loop.is_running():
+                    raise Misuse("this client is in use on another event loop; make one for each")
+                if not self._loop.is_closed():
+                    for connection in self._living:
+                        connection.close()
+                if not self._pool.is_closed:
+                    self._pool = Pool(self._limits, _is_gone)
             self._living = set()
             self._patience = None
             self._loop = loop
@@ -295,9 +302,8 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
                 connection = await self._opened(loop, until)
         while True:
             try:
-                if connection.is_closing():
-                    # It was handed on, and closed before this task had its turn.
-                    raise Stale("it hung up") if connection.is_used else AnswerBroken("it hung up")
+                if connection.is_closing():  # before this task, which has opened it, had its turn
+                    raise AnswerBroken("it hung up")
                 await connection.ask(head, request.body, reader, until)
                 if connection.error is not None:
                     raise connection.error
@@ -330,7 +336,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         finally:
             if timer is not None:
                 timer.cancel()
-        return connection
+        return self._handed(connection)
 
     def _set_patience(self, loop: asyncio.AbstractEventLoop) -> None:
         due = self._pool.due()
@@ -351,6 +357,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
     async def _opened(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection:
         """A connection in a place that is taken for it."""
         try:
+            self._check_open()
             async with asyncio.timeout_at(until):
                 connection = await self._connect(loop, until)
         except BaseException:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -19,6 +21,7 @@ from asap_proto.rules.targets import Targets
 from .._shared.addresses import Refused, Resolved, addresses_of, turns
 from .._shared.http1.answers import AnswerBroken, AnswerReader
 from .._shared.http1.place import PoolExhausted
+from .._shared.http1.pool import Pool
 from .._shared.http1.pooled import BasePooled
 from .._shared.http1.wire import Stale, Wait, Wire, connect, exchange, read_more
 from .._shared.streams import OpenedStream
@@ -74,8 +77,10 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
     ) -> None:
         super().__init__(base_url, limits, targets, tls, uds)
         self._resolve = resolve or _resolve
-        # For the table of connections; nobody waits for anything else while it is held.
-        self._lock = threading.Lock()
+        # For the table of connections; nobody waits for anything else while it is held. Whoever holds it may come
+        # again: garbage that is collected meanwhile may be a stream, which gives its connection back.
+        self._lock = threading.RLock()
+        _transports.add(self)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
         reader = AnswerReader(request.method, self._limits)
@@ -121,6 +126,16 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
                 wire.shut()
             self._close_dropped()
 
+    def begin_anew(self) -> None:
+        """Leaves every connection to the process that this one was forked from: it goes on over them."""
+        self._lock = threading.RLock()  # a thread that is not here may have held the other
+        inherited = self._pool
+        if not inherited.is_closed:
+            self._pool = Pool(self._limits)
+        busy, _ = inherited.close()
+        for wire in (*busy, *inherited.dropped):
+            wire.close()
+
     def _ask(self, request: HttpRequest, reader: AnswerReader, until: float) -> Wire:
         """The connection over which there is something to tell of the answer."""
         data = self._place.head_of(request) + request.body
@@ -158,11 +173,13 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
                 if waiter.is_handed:
                     self._return(waiter.connection)
             raise
-        return waiter.connection
+        with self._lock:
+            return self._handed(waiter.connection)
 
     def _opened(self, until: float) -> Wire:
         """A connection in a place that is taken for it."""
         try:
+            self._check_open()  # what looks like a peer that hung up may be another thread that closes
             wire = self._connect(until)
         except BaseException:
             with self._lock:
@@ -170,6 +187,9 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
             raise
         with self._lock:
             self._pool.opened(wire)
+            if self._pool.is_closed:
+                self._lose(wire)
+                self._check_open()
         return wire
 
     def _connect(self, until: float) -> Wire:
@@ -216,6 +236,19 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
 
     def _hand(self, waiter: _Waiter, connection: Wire | None) -> None:
         waiter.hand(connection)
+
+
+#: All there are.
+_transports: weakref.WeakSet[PooledTransport] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for transport in _transports:
+        transport.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _resolve(host: str, port: int) -> Resolved:

@@ -139,12 +139,13 @@ class PooledTransport(BasePooled[_Wire, trio.lowlevel.Task]):
             if self._pool.is_closed and wire is not None:
                 self._lose(wire)
             self._check_open()
-            return wire
+            return self._handed(wire)
         raise PoolExhausted
 
     async def _opened(self) -> _Wire:
         """A connection in a place that is taken for it."""
         try:
+            self._check_open()
             wire = await self._connect()
         except BaseException:
             self._vacate()
@@ -245,7 +246,8 @@ async def _either(awaited: socket.socket) -> None:
     """Waits until the socket may be read, or written."""
 
     async def wait(until: Callable[[socket.socket], Awaitable[None]]) -> None:
-        await until(awaited)
+        with suppress(trio.ClosedResourceError):  # a group of two is no error that anybody looks for
+            await until(awaited)
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:

@@ -176,6 +176,8 @@ class AnswerReader:
             if not (length.isascii() and length.isdecimal() and len(length) < 20):
                 raise AnswerBroken("its length is no number")
             self._left = int(length)
+        if self.status == 204 and (self._left or coding is not None):
+            self._keeps_alive = False  # it has no body, whatever it says, and whatever comes then is nobody's answer
         if self._method == "HEAD" or self.status in (204, 304):
             return "none"
         if coding is not None:

@@ -37,6 +37,8 @@ class H11Parser:
             raise AnswerBroken(f"its head is no HTTP: {error}") from None
         if event is h11.NEED_DATA or not isinstance(event, h11.Response | h11.InformationalResponse):
             raise AnswerBroken("its head is no HTTP")
+        if event.http_version not in (b"1.0", b"1.1"):
+            raise AnswerBroken("it speaks no HTTP/1.1")
         return event.http_version.decode(), event.status_code, list(event.headers)
 
     def parse_chunks(self, data: bytes, pieces: list[bytes]) -> Chunks:

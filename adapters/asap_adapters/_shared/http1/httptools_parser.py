@@ -23,7 +23,7 @@ class _Heard:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.pieces is None:  # else it is a trailer, of which nothing is made
-            self.pairs.append((name, value))
+            self.pairs.append((name, value.rstrip(b" ")))  # spaces are none of it, and llhttp keeps those at its end
 
     def on_body(self, piece: bytes) -> None:
         if self.pieces is not None:

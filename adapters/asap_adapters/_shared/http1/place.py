@@ -20,7 +20,7 @@ __all__ = ["Place", "PoolExhausted"]
 
 _is_host = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+").fullmatch
 _is_token = re.compile(r"[a-zA-Z0-9!#$%&'*+.^_`|~-]+").fullmatch
-_are_lines = re.compile(r"(?:[a-zA-Z0-9!#$%&'*+.^_`|~-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*").fullmatch
+_are_lines = re.compile(r"(?:[a-z0-9!#$%&'*+.^_`|~-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*").fullmatch
 
 #: What each request says unless it says otherwise itself, whoever is asked.
 _USUAL: Final = {"accept-encoding": ", ".join(ENCODINGS), "user-agent": "asap-proto"}
@@ -50,7 +50,7 @@ class Place:
         usual = 443 if self.is_encrypted else 80
         self.port = usual if port is None else port
         #: As a resolver, and a certificate, know it.
-        self.host = _ascii(host, base_url)
+        self.host = _ascii(host.replace("%25", "%"), base_url)  # as a zone is spelt in a URL (RFC 6874)
         self.is_address = _is_address(self.host)
         #: What its certificate has to be for.
         self.name = self.host.partition("%")[0].removesuffix(".")

@@ -74,6 +74,14 @@ class BasePooled(Generic[C, W]):
             self._close_dropped()
         return connection
 
+    def _handed(self, connection: C | None) -> C | None:
+        """What whoever waited was handed: of a connection on which more came than was asked for, the place alone."""
+        if connection is None or connection.is_quiet():
+            return connection
+        connection.close()
+        self._pool.replace(connection)
+        return None
+
     def _give(self, connection: C, now: float) -> None:
         """The connection is of use to others."""
         waiter = self._pool.give(connection, now)
