@@ -334,7 +334,7 @@ def _packed(kept: _Kept) -> _Kept | _Over:
 
 
 def _exact(text: bytes) -> bytes:
-    """A text to be kept: orjson gives one in the room that it was written in, of kilobytes; a copy has what it needs."""
+    """A text to be kept: orjson gives one in the room that it was written in, of kilobytes."""
     return bytes(memoryview(text))
 
 
