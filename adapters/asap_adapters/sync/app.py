@@ -258,22 +258,31 @@ def _raise(error: BaseException) -> NoReturn:
 
 def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:
     """The body, within bounds as sent and as inflated."""
+    stream, left = environ["wsgi.input"], _announced(environ)
+    chunk = _next(stream, left)
+    if admitted.is_plain and len(chunk) == left and left <= admitted.most_bytes:
+        return chunk  # what comes as it is, in one piece, is counted at a glance
     raw = BodyGauge(admitted.most_bytes, what="request")
     signed = BodyDigest(admitted.digests)
     plain = inflater(admitted.encoding, BodyGauge(admitted.most_bytes, what="inflated request"))
-    stream, left = environ["wsgi.input"], _announced(environ)
     chunks = []
-    while left is None or left > 0:
-        chunk = stream.read(_CHUNK if left is None else min(left, _CHUNK))
-        if not chunk:
-            break
+    while chunk:
         chunks.append(plain.feed(signed.feed(raw.feed(chunk))))
         left = None if left is None else left - len(chunk)
+        chunk = _next(stream, left)
     if left:
         raise BadEncoding("the body is shorter than its Content-Length")
     signed.finish()
     plain.finish()
     return b"".join(chunks)
+
+
+def _next(stream: Any, left: int | None) -> bytes:
+    """What comes next of the body; nothing once it is over."""
+    if left == 0:
+        return b""
+    chunk: bytes = stream.read(_CHUNK if left is None or left > _CHUNK else left)
+    return chunk
 
 
 def _announced(environ: dict[str, Any]) -> int | None:
