@@ -238,3 +238,26 @@ def test_a_batch_once_the_app_is_closed():
             answers = http.post("/asap", json=[frame("echo"), frame("echo")]).json()
             assert ["result" in answer for answer in answers] == [True, True]
             app.close()
+
+
+def test_whoever_follows_hears_the_end_at_once():
+    """A request that nobody streams tells those who follow its task, though they would look again only much later."""
+    begun, held = threading.Event(), threading.Event()
+    agent = Agent(WORKER, limits=Limits(stream_beat_seconds=60.0))
+    ids = []
+
+    @agent.skill("held")
+    def hold(task):
+        ids.append(task.id)
+        begun.set()
+        held.wait(10)
+        return {"done": True}
+
+    with serving(agent.app()) as url, Client(url, me=ME) as client, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.request, "held", {})
+        assert begun.wait(10)
+        with client.follow(ids[0]) as updates:
+            next(updates)
+            held.set()
+            *_, last = updates
+        assert last.result == asked.result(10).result == {"done": True}
