@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from asap_proto.errors import AsapError
@@ -21,10 +21,8 @@ Perform = Callable[[AnyCommand], Any]
 #: Whose turn it is, where a role has state.
 Turn = AbstractContextManager[Any]
 
-_NOBODY_ELSE: Turn = nullcontext()
 
-
-def drive(steps: Steps[R], perform: Perform, turn: Turn = _NOBODY_ELSE) -> R:
+def drive(steps: Steps[R], perform: Perform, turn: Turn | None = None) -> R:
     """Tells the story to its end. What befalls the performer befalls the story there.
 
     Stories of one role that threads share take their steps in `turn`, one at a time.
@@ -33,8 +31,11 @@ def drive(steps: Steps[R], perform: Perform, turn: Turn = _NOBODY_ELSE) -> R:
     tell = steps.send
     while True:
         try:
-            with turn:
+            if turn is None:
                 command = tell(answer)
+            else:
+                with turn:
+                    command = tell(answer)
         except StopIteration as finish:
             return finish.value  # type: ignore[no-any-return]
         try:
@@ -43,7 +44,7 @@ def drive(steps: Steps[R], perform: Perform, turn: Turn = _NOBODY_ELSE) -> R:
             answer, tell = error, steps.throw
 
 
-def drive_together(command: Together, perform: Perform, turn: Turn = _NOBODY_ELSE) -> tuple[Any, ...]:
+def drive_together(command: Together, perform: Perform, turn: Turn) -> tuple[Any, ...]:
     """Several stories side by side, each with its result or its `AsapError`."""
 
     def tell(steps: Steps[Any]) -> Any:
