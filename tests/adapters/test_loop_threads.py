@@ -147,3 +147,30 @@ def test_a_loop_that_is_no_more():
     for thread in there():
         thread.join(10)
     assert not there()
+
+
+def test_a_system_without_more_threads(monkeypatch):
+    """Those that are there do it; where there are none it is said, and tried anew the next time."""
+    begun, held = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == NAME:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def story(threads):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                await threads.run(held.is_set)
+        first = threads.begin(lambda: (begun.set(), held.wait(10)))
+        await asyncio.to_thread(begun.wait, 10)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            second = threads.begin(held.is_set)
+        held.set()
+        await threads.outcome(first)
+        return await threads.outcome(second)
+
+    assert with_threads(story, 2)

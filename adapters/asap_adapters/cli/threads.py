@@ -73,8 +73,11 @@ class Threads:
         with self._lock:
             self._waiting.append(call)
             needs_new = self._call_one()
-        if needs_new:
-            self._start()
+        if needs_new and not self._start():
+            with self._lock:
+                if not call.begun:
+                    self._waiting.remove(call)
+                    raise RuntimeError("no thread can be started")
         return call
 
     async def outcome(self, call: Call) -> Any:
@@ -110,8 +113,18 @@ class Threads:
         self._count += 1
         return True
 
-    def _start(self) -> None:
-        threading.Thread(target=self._serve, args=(self._alarms,), name=self._name).start()
+    def _start(self) -> bool:
+        """Starts a thread; where the system has no more of them, those that are there do it, if there are any."""
+        alarms = self._alarms
+        try:
+            threading.Thread(target=self._serve, args=(alarms,), name=self._name).start()
+        except RuntimeError:
+            with self._lock:
+                if alarms is self._alarms:
+                    self._count -= 1
+                    self._is_coming = False
+                return self._count > 0
+        return True
 
     def _leave(self, call: Call) -> None:
         """Waits for it no longer."""
