@@ -48,7 +48,8 @@ class Straight:
     """The common exchange with a store that answers at once; `observe` counts what was dealt with.
 
     For a front whose handlers begin where this is called: until one waits, nobody could ask whether its task is in
-    hand, so it is not said. Whatever waits is the story's, which `ServerRole.go_on` tells.
+    hand, so it is not said; a front of threads says it, with `take`. Whatever waits is the story's, which
+    `ServerRole.go_on` tells.
     """
 
     def __init__(
@@ -84,6 +85,14 @@ class Straight:
         if self._state.accept(record, judged.nonce, events, now=job.created).__class__ is not Fresh:
             return None
         return self._work.invoke(self._work.task(record)), started, judged.payer
+
+    def take(self, begun: Begun) -> None:
+        """Says that the task is in hand, where others may ask for that while its handler runs; to be `let_go`."""
+        self._work.take(begun[0].job.task_id)
+
+    def let_go(self, begun: Begun) -> None:
+        """Says that the task is no longer in hand: whatever became of it is told."""
+        self._work.let_go(begun[0].job.task_id)
 
     def end(self, begun: Begun, frame: Any, value: Any) -> Item | None:
         """What a handler that returned is answered with; nothing where the story has to go on from there."""

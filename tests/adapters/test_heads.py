@@ -2,7 +2,8 @@
 
 import pytest
 
-from asap_adapters._awaiting.heads import KnownHeads
+from asap_adapters._awaiting.heads import key_of, lines_of
+from asap_adapters._shared.heads import KnownHeads
 from asap_proto.roles import Admitted
 
 
@@ -16,13 +17,13 @@ def scope(headers=(), **changes):
 
 
 def find(known, said):
-    return known.find(known.key(said))
+    return known.find(key_of(said))
 
 
 def test_the_same_head_is_known_again_whichever_pairs_a_server_makes():
     """ASGI has headers as pairs, and some servers make lists of them, which no dict can look up."""
-    known, one = KnownHeads(), admitted()
-    known.add(known.key(scope([[b"host", b"localhost"], [b"x-idempotency-key", b"1"]])), one)
+    known, one = KnownHeads(lines_of), admitted()
+    known.add(key_of(scope([[b"host", b"localhost"], [b"x-idempotency-key", b"1"]])), one)
     assert find(known, scope([(b"host", b"localhost"), (b"x-idempotency-key", b"2")])) is one
     assert find(known, scope([[b"host", b"elsewhere"], [b"x-idempotency-key", b"1"]])) is None
 
@@ -41,8 +42,8 @@ CHANGES = [
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_another_head_is_not_known(changes):
     """Whatever an admission looks at."""
-    known, head = KnownHeads(), [(b"host", b"a"), (b"x-idempotency-key", b"1")]
-    known.add(known.key(scope(head)), admitted())
+    known, head = KnownHeads(lines_of), [(b"host", b"a"), (b"x-idempotency-key", b"1")]
+    known.add(key_of(scope(head)), admitted())
     assert find(known, scope(**{"headers": head, **changes})) is None
 
 
@@ -57,17 +58,17 @@ def test_another_head_is_not_known(changes):
 )
 def test_a_large_head_is_not_remembered(large):
     """A caller may make each another: some hundred of them would be held at once."""
-    known = KnownHeads()
+    known = KnownHeads(lines_of)
     said = scope(**large)
-    known.add(known.key(said), admitted())
+    known.add(key_of(said), admitted())
     assert find(known, said) is None
 
 
 def test_heads_are_bounded():
     """Who makes up another with each request makes others be looked at again, and no more."""
-    known = KnownHeads()
+    known = KnownHeads(lines_of)
     for number in range(1000):
-        known.add(known.key(scope([(b"x", b"%d" % number)])), admitted())
+        known.add(key_of(scope([(b"x", b"%d" % number)])), admitted())
     kept = [number for number in range(1000) if find(known, scope([(b"x", b"%d" % number)])) is not None]
     assert kept[-1] == 999
     assert len(kept) <= 256

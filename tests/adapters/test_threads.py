@@ -8,9 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from asap_adapters.sync import Agent, Client, serving
+from asap_adapters.sync.drive import side_by_side
 from asap_proto import Limits, TaskRequest
 from asap_proto.errors import HandlerFailed, MispairedReply, Overloaded
 from asap_proto.http import HttpResponse
@@ -173,8 +175,11 @@ def test_a_full_pool_is_counted():
     app = agent.app()
     body = json.dumps(frame("nod")).encode()
     assert call(app, body, CONTENT_LENGTH=str(len(body)))["status"] == "503 Service Unavailable"
+    batch = json.dumps([frame("nod"), frame("nod")]).encode()
+    answers = json.loads(call(app, batch, CONTENT_LENGTH=str(len(batch)))["body"])
+    assert [answer["error"]["data"]["code"] for answer in answers] == ["asap:transport/thread_pool_exhausted"] * 2
     text = call(app, REQUEST_METHOD="GET", PATH_INFO="/asap/metrics")["body"].decode()
-    assert "\nasap_thread_pool_exhausted_total 1.0\n" in text
+    assert "\nasap_thread_pool_exhausted_total 3.0\n" in text
     assert "asap_handler_executions_total{" not in text
 
 
@@ -192,3 +197,67 @@ def test_the_server_takes_no_more_than_the_app():
             answer = b"".join(iter(lambda: wire.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert (b"asap:transport/too_large" in answer) is whose
+
+
+def test_what_waits_is_waited_for_side_by_side():
+    """Each that waits has another thread come; where nothing waits none is needed."""
+    barrier = threading.Barrier(3)
+    with ThreadPoolExecutor(8) as threads:
+        assert side_by_side(lambda index: (barrier.wait(10), index)[1], 6, 3, threads.submit) == [0, 1, 2, 3, 4, 5]
+    assert side_by_side(str, 3, 3, lambda work: None) == ["0", "1", "2"]
+
+
+def test_what_is_raised_side_by_side():
+    """It is raised once nothing runs any more, and nothing more is begun."""
+    both, begun, held = threading.Barrier(2), [], threading.Event()
+
+    def begin(index):
+        begun.append(index)
+        both.wait(10)
+        if index == 1:
+            held.set()
+            raise ZeroDivisionError
+        held.wait(10)
+
+    with ThreadPoolExecutor(8) as threads, pytest.raises(ZeroDivisionError):
+        side_by_side(begin, 2, 2, threads.submit)
+    assert sorted(begun) == [0, 1]
+
+
+def test_a_batch_once_the_app_is_closed():
+    """It is answered by the thread that asks, as there is none to help any more."""
+    agent = Agent(WORKER)
+
+    @agent.skill("echo")
+    def echo(task):
+        return task.input
+
+    app = agent.app()
+    with serving(app) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        for _ in range(2):
+            answers = http.post("/asap", json=[frame("echo"), frame("echo")]).json()
+            assert ["result" in answer for answer in answers] == [True, True]
+            app.close()
+
+
+def test_whoever_follows_hears_the_end_at_once():
+    """A request that nobody streams tells those who follow its task, though they would look again only much later."""
+    begun, held = threading.Event(), threading.Event()
+    agent = Agent(WORKER, limits=Limits(stream_beat_seconds=60.0))
+    ids = []
+
+    @agent.skill("held")
+    def hold(task):
+        ids.append(task.id)
+        begun.set()
+        held.wait(10)
+        return {"done": True}
+
+    with serving(agent.app()) as url, Client(url, me=ME) as client, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.request, "held", {})
+        assert begun.wait(10)
+        with client.follow(ids[0]) as updates:
+            next(updates)
+            held.set()
+            *_, last = updates
+        assert last.result == asked.result(10).result == {"done": True}

@@ -30,6 +30,21 @@ def test_a_request_of_a_handler_is_accepted_at_once():
     assert record_at(wire, invoke.job.task_id).status is TaskStatus.WORKING
 
 
+def test_a_front_of_threads_says_what_it_has_in_hand():
+    """Others look while the handler runs; the story that goes on takes it in hand besides."""
+    wire = link()
+    straight, begun = begin(wire, request_frame())
+    task_id = begun[0].job.task_id
+    straight.take(begun)
+    assert wire.server.live == {task_id: 1}
+    steps = wire.server.go_on(begun, request_frame(), "$", admitted())
+    steps.send(None)
+    assert wire.server.live == {task_id: 2}
+    wire.run(steps, Saturated())
+    straight.let_go(begun)
+    assert wire.server.live == {}
+
+
 def test_what_its_handler_returned_is_written_counted_and_answered():
     """One write, one count, and the answer of the story."""
     wire = link()

@@ -21,11 +21,12 @@ from asap_proto.wire.digests import BodyDigest
 from asap_proto.wire.json import weight
 
 from .._shared.agents import Served
+from .._shared.heads import KnownHeads
 from .._shared.inflate import inflater
 from .._shared.logs import Exchange
-from .._shared.performing import Wait
-from .drive import drive, performed_first, side_by_side
-from .heads import KnownHeads, lines_of
+from .._shared.performing import Wait, performed_first
+from .drive import drive, side_by_side
+from .heads import key_of, lines_of
 from .load import Load, Share
 from .server import Caller, Closing, Follower, Performer
 
@@ -68,7 +69,7 @@ class App:
         self._perform = self._performer.begin
         self._within = agent._within
         self._load = Load(served.limits)
-        self._known = KnownHeads()
+        self._known = KnownHeads(lines_of)
         state = served.stores.state
         # A store that answers at once, as memory does, needs no story for what is usual.
         is_at_once = isinstance(state, MemoryState)
@@ -166,7 +167,7 @@ class App:
             if exchange.is_told:
                 exchange.heard(_head(scope))
             return await drive(self._role.turn_away(), self._perform)
-        key = self._known.key(scope) if self._role.admits_alike and not exchange.is_told else None
+        key = key_of(scope) if self._role.admits_alike and not exchange.is_told else None
         admitted, head = None if key is None else self._known.find(key), None
         if admitted is None:
             head = _head(scope)

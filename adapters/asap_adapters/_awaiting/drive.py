@@ -13,7 +13,7 @@ import anyio.lowlevel
 from asap_proto.errors import AsapError
 from asap_proto.roles import AnyCommand, Steps, Together
 
-__all__ = ["Perform", "drive", "drive_together", "performed_first", "side_by_side"]
+__all__ = ["Perform", "drive", "drive_together", "side_by_side"]
 
 R = TypeVar("R")
 
@@ -37,20 +37,6 @@ async def drive(steps: Steps[R], perform: Perform) -> R:
             tell = steps.send
         except BaseException as error:  # noqa: BLE001  (the story ends with it)
             answer, tell = error, steps.throw
-
-
-def performed_first(first: Callable[[], Any], then: Perform) -> Perform:
-    """Performs the first command of a story so, as it was begun before, and all others as ever."""
-    begun: Callable[[], Any] | None = first
-
-    def perform(command: AnyCommand) -> Any:
-        nonlocal begun
-        if begun is None:
-            return then(command)
-        answer, begun = begun, None
-        return answer()
-
-    return perform
 
 
 async def drive_together(command: Together, perform: Perform) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -139,6 +140,7 @@ class Performer(BasePerformer):
         self._agent = agent
         self._within = agent._within
         self._outcome_of: Callable[[Future[Any]], Awaitable[Any]] = agent._outcome_of
+        self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
         self._limiter: anyio.CapacityLimiter | None = None
         self._compressor = Compressor(served.limits)
         #: Where stories run that nobody waits for; there is such a place while a server runs the app's lifespan.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
@@ -11,6 +10,7 @@ from asap_proto.errors import AsapError, StateUnavailable
 from asap_proto.http import HttpResponse, TransportFailure
 from asap_proto.roles import (
     Accept,
+    AnyCommand,
     Authenticate,
     Forget,
     Interrupt,
@@ -41,9 +41,12 @@ from .urls import shown
 if TYPE_CHECKING:
     from .agents import BaseAgent
 
-__all__ = ["BasePerformer", "Run", "Wait", "letting_nobody_in"]
+__all__ = ["BasePerformer", "Perform", "Run", "Wait", "letting_nobody_in", "performed_first"]
 
 log = safe_logger("asap_adapters.server")
+
+#: Gives a command's answer, or where the front awaits, perhaps a coroutine of it.
+Perform = Callable[[AnyCommand], Any]
 
 
 class Wait:
@@ -90,7 +93,6 @@ class BasePerformer:
         self._served = served
         self._stores = served.stores
         self._clock = served.clock
-        self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
         self._active = 0
         self._runs: dict[str, Run] = {}
         self._owner = agent
@@ -190,6 +192,20 @@ class BasePerformer:
             seconds = self._clock.elapsed() - started
             metrics.count_handler(command.job.envelope.payload_type, seconds, good=isinstance(outcome, Returned))
         return outcome
+
+
+def performed_first(first: Callable[[], Any], then: Perform) -> Perform:
+    """Performs the first command of a story so, as it was begun before, and all others as ever."""
+    begun: Callable[[], Any] | None = first
+
+    def perform(command: AnyCommand) -> Any:
+        nonlocal begun
+        if begun is None:
+            return then(command)
+        answer, begun = begun, None
+        return answer()
+
+    return perform
 
 
 class letting_nobody_in:  # noqa: N801  (it is used as a function)

@@ -74,9 +74,11 @@ def serve_sync(plan: Plan, listener: socket.socket, ready: Ready) -> None:
     from .threaded import ThreadedApp
 
     with loaded_app(plan) as app:
+        threaded = ThreadedApp(app)
         # What else ends it is raised before anything runs.
         with suppress(SystemExit):
-            _run_uvicorn(plan, ThreadedApp(app), listener, ready)
+            _run_uvicorn(plan, threaded, listener, ready)
+        threaded.end_threads()
         with suppress(StateUnavailable):
             app.give_back()
         if _is_busy():

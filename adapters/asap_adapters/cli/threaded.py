@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import closing, suppress
-from math import inf, isfinite
+from contextlib import closing
+from math import isfinite
 from typing import Any, Final
 
 import anyio
@@ -26,6 +26,7 @@ from .._shared.performing import Wait
 from .._shared.streams import is_stream
 from ..asyncio.deadline import outcome_of, within
 from ..sync import App
+from .threads import Call, CutOff, Threads
 
 __all__ = ["ThreadedApp"]
 
@@ -64,11 +65,11 @@ class ThreadedApp(awaiting.App):
         super().__init__(_Host(app), app.served)  # type: ignore[arg-type]  # for all that is used of it, it is one
         self._plain = app
         most = app.served.limits.handler_threads
-        self._threads = anyio.CapacityLimiter(2 * most + _SPARE_THREADS)
+        self._threads = Threads(2 * most + _SPARE_THREADS, "asap-worker")
         self._stream_threads = anyio.CapacityLimiter(most + _SPARE_THREADS)
-        # A limiter counts those whose end is waited for: whoever looks at callers is counted until its thread ends.
-        self._guards, self._guard_threads = anyio.CapacityLimiter(most), anyio.CapacityLimiter(inf)
-        self._waiting: set[anyio.CancelScope] = set()
+        # Whoever looks at callers is counted until its thread ends.
+        self._guards = Threads(most, "asap-guard", keeps_place=True)
+        self._waiting: set[Call] = set()
         self._group: TaskGroup | None = None
         self._perform = self._perform_in_thread
 
@@ -76,42 +77,24 @@ class ThreadedApp(awaiting.App):
         """Performs what is asked before a body is read, and of it."""
         if isinstance(command, _QUICK):
             return self._plain.perform(command)
-        if not isinstance(command, Authenticate):
-            return self._in_thread(self._threads, self._plain.perform, command)
-        return self._authenticate(command)
+        if isinstance(command, Authenticate):
+            return self._authenticate(command)
+        return self._threads.run(self._plain.perform, command)
 
     async def _authenticate(self, command: Authenticate) -> Any:
         """Asks who a caller is, for as long as that may take; a thread that takes longer holds its place to its end."""
-        place: object = object()
-        ticket: list[object] = []
-
-        def ask() -> Any:
-            ticket.pop()
-            try:
-                return self._plain.perform(command)
-            finally:
-                with suppress(RuntimeError):  # the loop is no more
-                    anyio.from_thread.run_sync(self._guards.release_on_behalf_of, place)
-
-        has_place = False
-        with anyio.move_on_after(self.limits.auth_seconds):
-            await self._guards.acquire_on_behalf_of(place)
-            has_place = True
-            ticket.append(place)
-            try:
-                return await self._in_thread(self._guard_threads, ask)
-            finally:
-                with suppress(IndexError):  # else a thread has taken it, and gives it back itself
-                    ticket.pop()
-                    self._guards.release_on_behalf_of(place)
-        if not has_place:
-            raise Overloaded("every thread that looks at callers is taken", facts={"retry_after": 1})
-        log.error("nobody said in time who a caller is: it was not let in")
-        return None
-
-    async def _in_thread(self, limiter: anyio.CapacityLimiter, function: Callable[..., Any], *given: Any) -> Any:
-        """A thread can't be cut off: whoever is cut off while it waits leaves it alone."""
-        return await anyio.to_thread.run_sync(function, *given, abandon_on_cancel=True, limiter=limiter)
+        call = self._guards.begin(self._plain.perform, command)
+        timer = call.future.get_loop().call_later(self.limits.auth_seconds, call.cut_off)
+        try:
+            return await self._guards.outcome(call)
+        except CutOff:
+            if not call.begun:
+                busy = {"retry_after": 1}
+                raise Overloaded("every thread that looks at callers is taken", facts=busy) from None
+            log.error("nobody said in time who a caller is: it was not let in")
+            return None
+        finally:
+            timer.cancel()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -125,6 +108,7 @@ class ThreadedApp(awaiting.App):
             # Within what is left of the grace.
             await anyio.to_thread.run_sync(self._plain.close)
             self._group.cancel_scope.cancel()
+        self.end_threads()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _feel(self) -> None:
@@ -132,7 +116,7 @@ class ThreadedApp(awaiting.App):
         while True:
             due = self._clock.elapsed() + SAMPLE_SECONDS
             await anyio.sleep(SAMPLE_SECONDS)
-            await self._in_thread(self._threads, self._plain.feel, due)
+            await self._threads.run(self._plain.feel, due)
 
     def close(self) -> None:
         """Takes no more work; what runs may end within `Limits.grace_seconds` from now. To be called in its event loop.
@@ -145,24 +129,28 @@ class ThreadedApp(awaiting.App):
             if self._group is not None:
                 self._group.start_soon(self._end_grace)
 
+    def end_threads(self) -> None:
+        """Ends the threads that wait for work; those that still work go on to their end."""
+        self._threads.end()
+        self._guards.end()
+
     async def _end_grace(self) -> None:
         await anyio.sleep(self.grace_seconds)
         self._plain.send_readers_away()
-        for scope in tuple(self._waiting):
-            scope.cancel()
+        for call in self._waiting:
+            call.cut_off()
         self._wait_no_more()
 
     async def _work(self, admitted: Admitted, body: bytes, caller: Caller) -> HttpResponse:
-        story = self._role.receive(admitted, body)
-        del body
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            try:
-                return await self._in_thread(self._threads, self._plain.tell, story)  # type: ignore[no-any-return]
-            finally:
-                self._waiting.discard(scope)
-        over = Overloaded("the server is shutting down", facts={"retry_after": 1})
-        return self._role.refuse(admitted, over)
+        call = self._threads.begin(self._plain.work, admitted, body)
+        self._waiting.add(call)
+        try:
+            return await self._threads.outcome(call)  # type: ignore[no-any-return]
+        except CutOff:
+            over = Overloaded("the server is shutting down", facts={"retry_after": 1})
+            return self._role.refuse(admitted, over)
+        finally:
+            self._waiting.discard(call)
 
     async def _stream(
         self, admitted: Admitted, body: bytes, exchange: Exchange, receive: Receive, send: Send
@@ -200,7 +188,8 @@ class ThreadedApp(awaiting.App):
             async with anyio.create_task_group() as group:
                 wait.cut = group.cancel_scope.cancel
                 group.start_soon(watch)
-                whole = await self._in_thread(self._stream_threads, tell)
+                # A thread can't be cut off: whoever is cut off while it waits leaves it alone.
+                whole = await anyio.to_thread.run_sync(tell, abandon_on_cancel=True, limiter=self._stream_threads)
                 group.cancel_scope.cancel()
         finally:
             self._waits.discard(wait)

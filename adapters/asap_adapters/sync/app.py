@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from asap_proto.errors import AsapError, BadEncoding, Overloaded
-from asap_proto.http import HttpResponse, RequestHead, fold_joined
-from asap_proto.roles import Admitted, AnyCommand, Renew, Steps
+from asap_proto.http import HttpResponse
+from asap_proto.roles import Admitted, AnyCommand, Outcome, Renew, Returned
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 from asap_proto.sources import Clock
+from asap_proto.stores import MemoryState
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
+from asap_proto.wire.json import weight
 
 from .._shared.agents import Served
+from .._shared.heads import KnownHeads
 from .._shared.inflate import inflater
 from .._shared.logs import Exchange
+from .._shared.performing import performed_first
 from .._shared.streams import is_stream
-from .drive import drive
+from .drive import drive, side_by_side
+from .heads import head_of, key_of, lines_of
 from .server import Performer
 
 if TYPE_CHECKING:
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 _CHUNK = 64 * 1024
+
+_STATUS_LINES: Final = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
 
 
 class App:
@@ -47,6 +55,11 @@ class App:
         self._performer = Performer(agent, served)
         self._stopped: float | None = None
         self._perform = self._performer.perform
+        self._known = KnownHeads(lines_of)
+        # A store that answers at once, as memory does, needs no story for what is usual.
+        is_at_once = isinstance(served.stores.state, MemoryState)
+        turns: Any = self._performer  # which asks the store in turn
+        self._straight = self._role.straight(turns, served.observe) if is_at_once else None
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -98,48 +111,101 @@ class App:
         if self._keeper is None:
             self.start()
         exchange = Exchange()
-        parts = self._answer(environ, exchange)
+        parts: Iterator[HttpResponse | bytes] | None = None
+        response: HttpResponse | bytes
         try:
-            response = next(parts)
+            answer = self._answer(environ, exchange)
+            if isinstance(answer, HttpResponse):
+                response = answer
+            else:
+                parts, response = answer, next(answer)
         except Exception as error:  # noqa: BLE001  (an error of ours, and nothing is said yet)
             response = self._performer.ours(error)
         assert isinstance(response, HttpResponse)
         exchange.answered(response)
-        # Whether the connection goes on is the server's own affair, says PEP 3333.
-        headers = [(name, value) for name, value in response.headers.items() if name != "connection"]
-        is_whole = not is_stream(response.headers)
+        headers = self._known.lines(response.headers)
+        is_whole = parts is None or not is_stream(response.headers)
         if is_whole and "content-length" not in response.headers and response.status not in (204, 304):
             headers.append(("content-length", str(len(response.body))))
-        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
+        start_response(_STATUS_LINES[response.status], headers)
         return [response.body] if is_whole else parts  # type: ignore[return-value]
 
-    def _answer(self, environ: dict[str, Any], exchange: Exchange) -> Iterator[HttpResponse | bytes]:
-        head = _head(environ)
-        admitted = drive(self._role.admit(head), self._perform)
-        if isinstance(admitted, HttpResponse):
-            exchange.heard(head)
-            yield admitted
-            return
+    def _answer(self, environ: dict[str, Any], exchange: Exchange) -> HttpResponse | Iterator[HttpResponse | bytes]:
+        alike = self._role.admits_alike and not exchange.is_told
+        key = key_of(environ) if alike else ()
+        admitted, head = self._known.find(key), None
+        if admitted is None:
+            head = head_of(environ)
+            told = drive(self._role.admit(head), self._perform)
+            if isinstance(told, HttpResponse):
+                exchange.heard(head)
+                return told
+            admitted = told
+            if alike:
+                self._known.add(key, admitted)
         try:
-            body = _read(environ, admitted)
+            body = [_read(environ, admitted)]
         except AsapError as error:
-            yield drive(self._role.unread(admitted, error), self._perform)
-            return
-        exchange.heard(head, body)
+            return drive(self._role.unread(admitted, error), self._perform)
+        if head is not None:
+            exchange.heard(head, body[0])
         if admitted.streams:
-            yield from self.stream(admitted, body, exchange)
-        else:
-            story = self._role.receive(admitted, body)
-            del body  # a large one is not kept beside all that is made of it
-            yield self.tell(story)
+            return self.stream(admitted, body.pop(), exchange)
+        return self.work(admitted, body.pop())  # a large one is not kept beside all that is made of it
 
     def perform(self, command: AnyCommand) -> Any:
         """What a story asks of whoever serves the agent."""
         return self._perform(command)
 
-    def tell(self, story: Steps[HttpResponse]) -> HttpResponse:
-        """Tells the story of a request that was admitted and read."""
-        return drive(story, self._perform)
+    def work(self, admitted: Admitted, body: bytes) -> HttpResponse:
+        """Answers a request that was admitted and read."""
+        if self._straight is None or admitted.proof is not None:
+            return drive(self._role.receive(admitted, body), self._perform)
+        try:
+            document = self._role.load(admitted, body)
+            size, held = len(body), weight(body)
+            del body  # nothing is kept of it beside what was read
+            if document.__class__ is list:
+                admitted, held = drive(self._role.open_batch(document, admitted, held), self._perform)
+        except AsapError as error:
+            return drive(self._role.unread(admitted, error), self._perform)
+        if document.__class__ is not list:
+            response = self._role.answer(self._item(document, "$", admitted, size, held), admitted)
+        else:
+
+            def begin(index: int) -> Any:
+                return self._item(document[index], f"$[{index}]", admitted, size, held)
+
+            items = side_by_side(begin, len(document), self._limits.batch_parallel, self._performer.submit)
+            response = self._role.answer_batch(items, admitted)
+        if admitted.coding is None:
+            return response
+        return drive(self._role.compressed(response, admitted.coding), self._perform)
+
+    def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int) -> Any:
+        """What becomes of one request."""
+        straight = self._straight
+        assert straight is not None
+        begun = straight.begin(frame, admitted, size, held)
+        if begun is None:
+            return drive(self._role.item(frame, place, admitted, size, held), self._perform)
+        straight.take(begun)
+        try:
+            outcome: Outcome
+            try:
+                outcome = self._perform(begun[0])
+            except BaseException as error:  # noqa: BLE001  (the story ends with it)
+                first: Callable[[], Any] = functools.partial(_raise, error)
+            else:
+                if outcome.__class__ is Returned:
+                    item = straight.end(begun, frame, outcome.value)
+                    if item is not None:
+                        return item
+                first = functools.partial(_give, outcome)
+            story = self._role.go_on(begun, frame, place, admitted)
+            return drive(story, performed_first(first, self._perform))
+        finally:
+            straight.let_go(begun)
 
     def stream(
         self, admitted: Admitted, body: bytes, exchange: Exchange, is_gone: Callable[[], bool] = lambda: False
@@ -182,34 +248,41 @@ def _feel(performer: weakref.ref[Performer], over: threading.Event, clock: Clock
         del performing
 
 
-def _head(environ: dict[str, Any]) -> RequestHead:
-    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
-    lines = len(headers)
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
-    path, peer = environ.get("PATH_INFO", ""), environ.get("REMOTE_ADDR", "")
-    return RequestHead(environ["REQUEST_METHOD"], path, fold_joined(headers), peer, lines)
+def _give(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _read(environ: dict[str, Any], admitted: Admitted) -> bytes:
     """The body, within bounds as sent and as inflated."""
+    stream, left = environ["wsgi.input"], _announced(environ)
+    chunk = _next(stream, left)
+    if admitted.is_plain and len(chunk) == left and left <= admitted.most_bytes:
+        return chunk  # what comes as it is, in one piece, is counted at a glance
     raw = BodyGauge(admitted.most_bytes, what="request")
     signed = BodyDigest(admitted.digests)
     plain = inflater(admitted.encoding, BodyGauge(admitted.most_bytes, what="inflated request"))
-    stream, left = environ["wsgi.input"], _announced(environ)
     chunks = []
-    while left is None or left > 0:
-        chunk = stream.read(_CHUNK if left is None else min(left, _CHUNK))
-        if not chunk:
-            break
+    while chunk:
         chunks.append(plain.feed(signed.feed(raw.feed(chunk))))
         left = None if left is None else left - len(chunk)
+        chunk = _next(stream, left)
     if left:
         raise BadEncoding("the body is shorter than its Content-Length")
     signed.finish()
     plain.finish()
     return b"".join(chunks)
+
+
+def _next(stream: Any, left: int | None) -> bytes:
+    """What comes next of the body; nothing once it is over."""
+    if left == 0:
+        return b""
+    chunk: bytes = stream.read(_CHUNK if left is None or left > _CHUNK else left)
+    return chunk
 
 
 def _announced(environ: dict[str, Any]) -> int | None:

@@ -7,8 +7,9 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 from asap_proto.errors import AsapError, Misuse, StateUnavailable
@@ -56,7 +57,7 @@ from asap_proto.roles import (
     Write,
 )
 from asap_proto.rules.identity import Identity
-from asap_proto.stores import MemoryState
+from asap_proto.stores import Accepted, Change, MemoryState, NonceClaim, TaskEvent, TaskRecord
 
 from .._shared.agents import Served
 from .._shared.deflate import deflate
@@ -64,7 +65,7 @@ from .._shared.logs import Exchange, log_raised
 from .._shared.performing import BasePerformer, Run, letting_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.urls import targets_for
-from .drive import drive, drive_together
+from .drive import drive, side_by_side
 from .pooled_transport import PooledTransport
 from .tasks import Task
 
@@ -94,14 +95,31 @@ class Performer(BasePerformer):
         self._followers: dict[str, dict[int, int]] = {}
         self._told: dict[str, int] = {}
         self._threads: ThreadPoolExecutor | None = None
+        # Threads that help with batches, whichever.
+        self._helpers: ThreadPoolExecutor | None = None
         self._background_count = 0
         self._wound_up = False
 
+        # What each exchange asks, found without a look at all the rest.
+        self._quick: dict[type, Callable[[Any], Any]] = {
+            Invoke: self._invoke,
+            Authenticate: self._authenticate,
+            Observe: lambda command: served.observe(command.event),
+            Spend: self._spend,
+        }
+        if self._in_memory:
+            self._quick[Accept] = lambda asked: self.accept(asked.record, asked.nonce, asked.events, now=asked.now)
+            self._quick[Write] = lambda asked: self.write(asked.change)
+
     def perform(self, command: AnyCommand) -> Any:
+        """The answer to a command."""
+        quick = self._quick.get(command.__class__)
+        return self._perform(command) if quick is None else quick(command)
+
+    def _perform(self, command: AnyCommand) -> Any:
         match command:
             case Invoke():
-                started = self._clock.elapsed()
-                return self._ended(command, self._invoke(command), started)
+                return self._invoke(command)
             case Observe():
                 return self._observe(command)
             case Write():
@@ -109,12 +127,11 @@ class Performer(BasePerformer):
             case Accept() | ReadTask() | ReadEvents() | ReadSnapshot() | Renew() | TakeOver() | Forget():
                 return self._remember(command)
             case Spend():
-                with self._lock:
-                    return self._spend(command)
+                return self._spend(command)
             case Authenticate():
                 return self._authenticate(command)
             case Together():
-                return drive_together(command, self.perform)
+                return self._together(command)
             case Background():
                 return self._background(command)
             case Compress():
@@ -155,13 +172,53 @@ class Performer(BasePerformer):
 
     def _write(self, command: Write) -> bool:
         written: bool = self._remember(command)
-        change = command.change
-        if written and change.events and self._followers:
+        if written:
+            self._tell_followers(command.change)
+        return written
+
+    def accept(
+        self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
+    ) -> Accepted:
+        """What a store in memory says, asked in turn."""
+        with self._lock:
+            answer: Accepted = self._stores.state.accept(record, nonce, events, now=now)
+            return answer
+
+    def write(self, change: Change) -> bool:
+        """Writes to a store in memory, in turn; whoever follows the task hears of it."""
+        with self._lock:
+            written: bool = self._stores.state.write(change)
+        if written:
+            self._tell_followers(change)
+        return written
+
+    def _tell_followers(self, change: Change) -> None:
+        if change.events and self._followers:
             with self._news:
                 if change.record.id in self._followers:
                     self._told[change.record.id] += 1
                     self._news.notify_all()
-        return written
+
+    def _spend(self, command: Spend) -> Any:
+        with self._lock:
+            return super()._spend(command)
+
+    def _together(self, command: Together) -> tuple[Any, ...]:
+        def tell(index: int) -> Any:
+            try:
+                return drive(command.stories[index], self.perform)
+            except AsapError as error:
+                return error
+
+        return tuple(side_by_side(tell, len(command.stories), command.most, self.submit))
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Has another thread help with a batch, if there is one."""
+        with self._lock:
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(max(1, self._served.limits.handler_threads), "asap-together")
+        with suppress(RuntimeError):  # it is wound up by now
+            self._helpers.submit(work)
 
     def _perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
@@ -302,6 +359,8 @@ class Performer(BasePerformer):
             time.sleep(0.02)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._helpers is not None:
+            self._helpers.shutdown(wait=False)
         self.send_readers_away()
 
     def _read_state(self) -> ServerState:
@@ -342,26 +401,29 @@ class Performer(BasePerformer):
 
     def _invoke(self, command: Invoke) -> Outcome:
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""
-        if not self._free_threads.acquire(blocking=False):
-            return Saturated()
-        task_id, run = command.job.task_id, Run(command.task)
+        started, task_id, run = self._clock.elapsed(), command.job.task_id, Run(command.task)
         with self._lock:
-            self._active += 1
-            self._runs[task_id] = run
+            is_full = self._active >= self._served.limits.handler_threads
+            if not is_full:
+                self._active += 1
+                self._runs[task_id] = run
+        if is_full:
+            return self._ended(command, Saturated(), started)
+        outcome: Outcome
         try:
             handler = self._served.handler(command.name, command.job)
             perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, self._clock.elapsed() + command.timeout)
-            return handler.returned(Returned(handler.function(*handler.arguments(task))))
+            task = Task(command.job, self._agent, command.task, perform, started + command.timeout)
+            outcome = handler.returned(Returned(handler.function(*handler.arguments(task))))
         except InputNeeded as asked:
-            return Suspended(asked.question)
+            outcome = Suspended(asked.question)
         except TaskCancelled:
-            return Cancelled()
+            outcome = Cancelled()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (a handler may raise anything)
-            return log_raised(command, error)
+            outcome = log_raised(command, error)
         finally:
             with self._lock:
                 self._active -= 1
                 if self._runs.get(task_id) is run:  # a task lost and taken over again may have two for a moment
                     del self._runs[task_id]
-            self._free_threads.release()
+        return self._ended(command, outcome, started)
