@@ -22,8 +22,6 @@ from asap_proto.rules.redaction import CUT, HIDDEN, printable, redact, redact_te
 from asap_proto.sources import Sources
 from asap_proto.wire.body import BodyGauge
 
-from .inflate import inflater
-
 __all__ = [
     "Exchange",
     "Redacting",
@@ -234,6 +232,8 @@ class Exchange:
         if self.is_told:
             body = response.body
             if (coding := response.headers.get("content-encoding")) is not None:
+                from .inflate import inflater  # of a front's extra, without which the command line helps
+
                 # Else whoever inflates what is logged would have what is hidden. It is ours, and so of any size.
                 body = inflater(coding, BodyGauge(sys.maxsize, what="response")).feed(body)
             self._write("response", str(response.status), _headers(response.headers), _body(body))
