@@ -274,9 +274,8 @@ class ServerRole:
         invoke, started, payer = begun
         settled = yield from self._run(invoke.task, payer, place + _ENVELOPE[1:])
         envelope = invoke.job.envelope
-        return (
-            yield from self._item(frame, settled, "id" not in frame, envelope.payload_type, started, envelope, admitted)
-        )
+        yield self._dealt_with(settled, envelope.payload_type, started, envelope, admitted)
+        return Item(frame.get("id"), settled.member, settled.error, "id" not in frame)
 
     def stream(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse | None]:
         """Answers in parts, by `Emit`: what the task does, as it does it, and its response (ASAP: streams, since 2.2).
@@ -303,9 +302,8 @@ class ServerRole:
                 record = yield from self._submit(judged)
             else:
                 settled = yield from self._settled(judged, place)
-                item = yield from self._item(
-                    frame, settled, jsonrpc.is_notification(frame), payload_type, started, envelope, admitted
-                )
+                yield self._dealt_with(settled, payload_type, started, envelope, admitted)
+                item = Item(id, settled.member, settled.error, jsonrpc.is_notification(frame))
                 return self.answer(item, admitted)
         except AsapError as error:
             seconds = self._sources.clock.elapsed() - started
@@ -383,25 +381,17 @@ class ServerRole:
                 settled = _failure(found, place + _ENVELOPE[1:])
             else:
                 settled = yield from self._settled(judged, place + _ENVELOPE[1:])
-        return (yield from self._item(frame, settled, silent, payload_type, started, envelope, admitted))
+        yield self._dealt_with(settled, payload_type, started, envelope, admitted)
+        return Item(jsonrpc.rpc_id(frame), settled.member, settled.error, silent)
 
-    def _item(
-        self,
-        frame: Any,
-        settled: Settled,
-        silent: bool,
-        payload_type: str,
-        started: float,
-        envelope: Envelope | None,
-        admitted: Admitted,
-    ) -> Steps[Item]:
-        """What became of a request, once that is counted."""
+    def _dealt_with(
+        self, settled: Settled, payload_type: str, started: float, envelope: Envelope | None, admitted: Admitted
+    ) -> Observe:
+        """What is told of a request for those who count."""
         error, seconds = settled.error, self._sources.clock.elapsed() - started
         if error is None:
-            yield Observe(Handled(payload_type, None, seconds))
-        else:
-            yield Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
-        return Item(jsonrpc.rpc_id(frame), settled.member, error, silent)
+            return Observe(Handled(payload_type, None, seconds))
+        return Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
 
     def _settled(self, judged: Judged, place: str) -> Steps[Settled]:
         """What a request is answered, whose envelope stands at `place`, once it was accepted."""
@@ -412,7 +402,10 @@ class ServerRole:
             job = judged.job
             is_patient = prefers_async(job.envelope)
             record, events = self._work.accepted(job, _SUBMITTED if is_patient else _WORKING)
-            answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
+            if self._is_metered(job):
+                answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
+            else:
+                answer = yield from ask(Accept(record, judged.nonce, events, job.created))
             if not isinstance(answer, Fresh):
                 return (yield from self._repeated(answer, job))
             task = self._work.task(record)
