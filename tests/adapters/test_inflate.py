@@ -103,3 +103,15 @@ def test_what_is_no_zstd(body, size):
     """One frame, whole, with nothing behind it, and no larger a window than HTTP allows."""
     with pytest.raises(BadEncoding):
         undone("zstd", body, size=size)
+
+
+@pytest.mark.skipif("zstd" not in ENCODINGS, reason="the extra zstd is not installed")
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_zstd_frame_is_as_long_as_it_says(size):
+    """However it is cut: one that tells of two bytes, and has none."""
+    frame = bytes.fromhex("28b52ffd2002010000")
+    body = inflater("zstd", BodyGauge(100, what="request"))
+    with pytest.raises(BadEncoding):  # noqa: PT012  (in which piece is the library's affair)
+        for start in range(0, len(frame), size):
+            body.feed(frame[start : start + size])
+        body.finish()

@@ -30,6 +30,9 @@ ENCODINGS = ("gzip", "br", "zstd") if zstd is not None else ("gzip", "br")
 #: What a peer may make us hold to look back into (RFC 9659: 8 MiB for HTTP).
 _WINDOW_LOG = 23
 
+#: The longest head of a frame (RFC 8878 section 3.1.1).
+_ZSTD_HEAD_BYTES = 18
+
 
 class Inflater(Protocol):
     """Takes a body as it comes, gives it as it was."""
@@ -166,18 +169,22 @@ class _Zstd:
         self._ratio = ratio
         self._frame = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
         self._begun = False
+        self._head = b""
+        self._size = 0
 
     def feed(self, chunk: bytes) -> bytes:
         if not chunk:
             return b""
         self._ratio.take(chunk)
         self._begun = True
+        self._head += chunk[: _ZSTD_HEAD_BYTES - len(self._head)]
         out = []
         try:
             while True:
                 if self._frame.eof:
                     raise BadEncoding("something follows the zstd frame")
                 out.append(self._ratio.give(self._frame.decompress(chunk, self._ratio.most)))
+                self._size += len(out[-1])
                 if self._frame.eof and not self._frame.unused_data:
                     return b"".join(out)
                 if not self._frame.eof and self._frame.needs_input:
@@ -187,5 +194,14 @@ class _Zstd:
             raise BadEncoding("the body is not zstd") from None
 
     def finish(self) -> None:
-        if self._begun and not self._frame.eof:
+        if not self._begun:
+            return
+        if not self._frame.eof:
             raise BadEncoding("the zstd body ends too early")
+        # The library looks at that only where the whole frame comes in one piece.
+        try:
+            told = zstd.get_frame_info(self._head).decompressed_size
+        except zstd.ZstdError:
+            raise BadEncoding("the body is not zstd") from None
+        if told is not None and told != self._size:
+            raise BadEncoding("the zstd body is not as long as it says")
