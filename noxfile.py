@@ -157,6 +157,13 @@ def regress(session: nox.Session) -> None:
     session.run("python", "asv_bench/regress.py", *session.posargs)
 
 
+@nox.session(default=False)
+def locust(session: nox.Session) -> None:
+    """Let locust ask an echo agent for a while: `nox -s locust -- --users 100 --run-time 60s`; any failure fails."""
+    install(session, "load")
+    session.run("python", "asv_bench/load", *session.posargs)
+
+
 @nox.session(python="3.13")
 def interop(session: nox.Session) -> None:
     """Meet released peers: their clients against our servers, ours against theirs."""

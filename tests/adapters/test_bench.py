@@ -8,6 +8,7 @@ import pytest
 
 from asap_adapters.bench import SUITES, Figure, Options, fixtures, run
 from asap_adapters.bench.figures import Rounds, Void
+from asap_adapters.bench.growth import SEGMENTS, growth
 from asap_adapters.bench.letters import Letters, template
 from asap_adapters.bench.messages import end_of
 from asap_adapters.bench.processes import Child
@@ -66,6 +67,64 @@ def test_a_suite_runs(suite, runtime):
     """Its processes find each other, and every answer is one."""
     figures = tiny(suite, runtimes=(runtime,), reference="no such python")
     assert any(figure.value for figure in figures.values())
+
+
+def test_a_rate_is_kept_up(monkeypatch):
+    """For as long as is promised; how late the worst answers are is told."""
+    monkeypatch.setattr(f"{SMALL}sustained.SECONDS", 0.1)
+    figures = tiny("sustained", runtimes=("trio",))
+    assert [name for name, _ in figures] == [f"{q} at 1000 requests/s for 0.1 s, trio" for q in ("p50", "p95", "p99")]
+
+
+def test_a_server_is_pressed_until_it_breaks(monkeypatch):
+    """What it holds, what comes of twice that, and how it is afterwards; the steps grow until one is not held."""
+    monkeypatch.setattr(f"{SMALL}steps.CONNECTIONS", 20)
+    monkeypatch.setattr(f"{SMALL}steps.FIRST", 20.0)
+    monkeypatch.setattr(f"{SMALL}steps.GROWTH", 20.0)
+    figures = tiny("steps", runtimes=("asyncio",))
+    for agent in ("asyncio", "asyncio, which turns away"):
+        held = figures[f"requests/s held, {agent}", None]
+        assert held.value in (20.0 * 20.0**step for step in range(4))
+        assert figures[f"answers/s when twice that is asked, {agent}", "what is held"].floor == 0.6
+        assert figures[f"p95 at half of what is held, right after, {agent}", "before"].ratio > 0
+
+
+def test_a_crowd_is_answered(monkeypatch):
+    """Many connections and more, beside few; who is turned away is counted."""
+    monkeypatch.setattr(f"{SMALL}crowd.SOME", 2)
+    monkeypatch.setattr(f"{SMALL}crowd.MANY", 10)
+    monkeypatch.setattr(f"{SMALL}crowd.CROWD", 20)
+    figures = tiny("crowd", runtimes=("sync",))
+    assert figures["requests/s at 10, sync", "at 2"].floor == 0.6
+    assert figures["turned away of 20, sync", None].value == 0
+
+
+def test_what_stays_behind_is_found(monkeypatch):
+    """A server that leaks is told from one that does not, and what is open is counted before and after."""
+    monkeypatch.setattr(f"{SMALL}soak.WARM_SECONDS", 0.05)
+    monkeypatch.setattr(f"{SMALL}soak.CONNECTIONS", 4)
+    figures = tiny("soak", runtimes=("asyncio",))
+    growth = figures["growth of memory a request, server, asyncio", None]
+    assert (growth.unit, growth.floor, growth.at_least) == ("B", 16, False)
+    leak = figures["growth of a server that leaks 64 bytes a request", None]
+    assert (leak.unit, leak.floor, leak.at_least) == ("B", 16, True)
+    assert {name.partition(" more")[0] for name, _ in figures if "more than before" in name} == {
+        "file descriptors",
+        "threads",
+        "tasks",
+    }
+
+
+def test_a_slope_has_an_interval():
+    """What each stretch adds is one observation: an even growth is sure, an uneven one is not."""
+    even = growth([200.0] * SEGMENTS, [10] * SEGMENTS)
+    assert (even.low, even.mean, even.high) == (20, 20, 20)
+    uneven = growth([0.0, 400.0] * (SEGMENTS // 2), [10] * SEGMENTS)
+    assert uneven.mean == 20
+    # The standard deviation is 20 times the root of 30/29, its mean's that by the root of 30: 3.714, of which 2.045.
+    assert (round(uneven.low, 2), round(uneven.high, 2)) == (12.41, 27.59)
+    with pytest.raises(ValueError, match="expected 30"):
+        growth([1.0], [1])
 
 
 def test_idle_connections_are_weighed(monkeypatch):

@@ -45,10 +45,12 @@ def connected(
         load.ask(do="close")
 
 
-def rates(load: Child, server: Server, connections: int, seconds: float, **how: Any) -> dict[str, float]:
+def rates(
+    load: Child, server: Server, connections: int, seconds: float, *, may_refuse: bool = False, **how: Any
+) -> dict[str, float]:
     """Requests/s, how late answers are in ms, and the seconds of CPU that the server spends on each."""
     with connected(load, server.port, connections, **how):
         begin = server.process.cpu_seconds()
-        told = load.ask(do="run", seconds=seconds)
+        told = load.ask(do="run", seconds=seconds, may_refuse=may_refuse)
         cpu = (server.process.cpu_seconds() - begin) / told["answers"]
-    return {"rate": told["rate"], "p50": told["p50"], "p95": told["p95"], "cpu": cpu}
+    return {**{name: told[name] for name in ("rate", "p50", "p95", "p99", "refused")}, "cpu": cpu}

@@ -1,7 +1,8 @@
 """The caller of a measured server: a process with many connections, one request at a time on each.
 
 It says on stdin and stdout (see `lines`) what it did. An answer counts if it is a result of status 200 that belongs to
-its request; all else is told under `failures`, and makes the measurement void.
+its request; all else is told under `failures`, and makes the measurement void. Under pressure a server may turn some
+requests away, with status 503: that is told under `refused`, and is no failure there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 from .letters import Letters
 from .lines import asked, say
@@ -22,6 +23,9 @@ from .messages import end_of
 __all__: list[str] = []
 
 
+_REFUSED: Final = "HTTP 503"
+#: How long a connection waits that was turned away: about what it is told to (`Retry-After: 1`).
+_RETRY_SECONDS: Final = 1.0
 #: First requests that are sent together: an agent may have fewer places for requests than for connections.
 _FIRST_AT_ONCE = 100
 
@@ -29,9 +33,11 @@ _FIRST_AT_ONCE = 100
 class _Tally:
     """What came of it all."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_refuse: bool = False) -> None:
         self.took = array("d")
         self.failures: Counter[str] = Counter()
+        self.may_refuse = may_refuse
+        self.refused = 0
 
     def told(self, **more: float) -> dict[str, Any]:
         ranked = sorted(self.took)
@@ -39,13 +45,14 @@ class _Tally:
             1000 * ranked[min(len(ranked) - 1, int(len(ranked) * part))] if ranked else 0.0
             for part in (0.5, 0.95, 0.99)
         )
-        if not ranked and not self.failures:
+        if not ranked and not self.failures and not self.refused:
             self.failures["no answer at all"] = 1
         return {
             "answers": len(ranked),
             "p50": middle,
             "p95": late,
             "p99": latest,
+            "refused": self.refused,
             "failures": self.failures,
             **more,
         }
@@ -101,7 +108,9 @@ class _Connection(asyncio.Protocol):
         self._end(failure)
 
     def _end(self, failure: str) -> None:
-        if failure:
+        if failure == _REFUSED and self.tally.may_refuse:
+            self.tally.refused += 1
+        elif failure:
             self.tally.failures[failure] += 1
         else:
             self.tally.took.append(perf_counter() - self._since)
@@ -115,7 +124,15 @@ class _Load:
     def __init__(self) -> None:
         self._open: list[_Connection] = []
 
-    async def open(self, *, port: int, connections: int, head: str, letter: dict[str, Any], repeats_mark: bool) -> Any:
+    async def open(
+        self,
+        *,
+        port: int,
+        connections: int,
+        head: str,
+        letter: dict[str, Any],
+        repeats_mark: bool,
+    ) -> Any:
         """Connects, and asks once on each connection, so that the server has met them all."""
         letters = iter(Letters(**letter))
         made = partial(_Connection, letters, head.encode(), repeats_mark=repeats_mark)
@@ -130,20 +147,24 @@ class _Load:
                 return told
         return {}
 
-    async def run(self, *, seconds: float) -> Any:
-        """Asks again and again on each connection, and lets the last ones be answered."""
-        return await self._ask(self._open, seconds)
+    async def run(self, *, seconds: float, may_refuse: bool = False) -> Any:
+        """Asks again and again on each connection, and lets the last ones be answered; who is refused waits a while."""
+        return await self._ask(self._open, seconds, may_refuse=may_refuse)
 
-    async def _ask(self, connections: list[_Connection], seconds: float) -> dict[str, Any]:
-        tally, left, over = _begin(connections)
+    async def _ask(self, connections: list[_Connection], seconds: float, *, may_refuse: bool = False) -> dict[str, Any]:
+        tally, left, over = _begin(connections, may_refuse=may_refuse)
         in_time = 0
         until = perf_counter() + seconds
+        loop = asyncio.get_running_loop()
 
         def answered(connection: _Connection, failure: str) -> None:
             nonlocal left, in_time
             if perf_counter() < until and not failure:
                 in_time += 1
                 connection.send()
+                return
+            if perf_counter() + _RETRY_SECONDS < until and failure == _REFUSED and may_refuse:
+                loop.call_later(_RETRY_SECONDS, connection.send)
                 return
             left -= 1
             if not left:
@@ -155,14 +176,20 @@ class _Load:
         await over.wait()
         return tally.told(rate=in_time / seconds if seconds else 0.0)
 
-    async def pace(self, *, rate: float, seconds: float) -> Any:
-        """Asks at a steady rate, whatever the answers take: how late each is counts from when its request was due."""
-        tally, _, over = _begin(self._open)
+    async def pace(self, *, rate: float, seconds: float, presses: bool = False) -> Any:
+        """Asks at a steady rate, whatever the answers take: how late each is counts from when its request was due.
+
+        Who `presses` asks for more than can be done: it may be turned away, and when its time is over it goes, whatever
+        is due and was not sent.
+        """
+        tally, _, over = _begin(self._open, may_refuse=presses)
         left = count = int(rate * seconds)
+        in_time = 0
 
         def answered(connection: _Connection, failure: str) -> None:
-            nonlocal left
+            nonlocal left, in_time
             left -= 1
+            in_time += not failure and perf_counter() < until
             if not left:
                 over.set()
             elif connection.due:
@@ -171,6 +198,7 @@ class _Load:
         for connection in self._open:
             connection.answered = answered
         begin = perf_counter()
+        until = begin + seconds
         for number in range(count):
             due = begin + number / rate
             if (wait := due - perf_counter()) > 0:
@@ -180,8 +208,17 @@ class _Load:
                 connection.due.append(due)
             else:
                 connection.send(due)
+        unsent = 0
+        if presses:
+            await asyncio.sleep(until - perf_counter())
+            for connection in self._open:
+                unsent += len(connection.due)
+                connection.due.clear()
+            left -= unsent
+            if not left:
+                over.set()
         await over.wait()
-        return tally.told()
+        return tally.told(rate=in_time / seconds, unsent=unsent)
 
     async def close(self) -> Any:
         for connection in self._open:
@@ -191,9 +228,9 @@ class _Load:
         return {}
 
 
-def _begin(connections: list[_Connection]) -> tuple[_Tally, int, asyncio.Event]:
+def _begin(connections: list[_Connection], *, may_refuse: bool = False) -> tuple[_Tally, int, asyncio.Event]:
     """A tally for these connections, how many they are, and what is set when all is over."""
-    tally = _Tally()
+    tally = _Tally(may_refuse=may_refuse)
     for connection in connections:
         connection.tally = tally
         connection.due.clear()

@@ -18,7 +18,22 @@ from .output import console, print_json, table
 
 __all__ = ["Suite", "bench"]
 
-Suite = Literal["core", "server", "client", "end-to-end", "batch", "pace", "idle", "compression", "discovery", "all"]
+Suite = Literal[
+    "core",
+    "server",
+    "client",
+    "end-to-end",
+    "batch",
+    "pace",
+    "sustained",
+    "steps",
+    "crowd",
+    "soak",
+    "idle",
+    "compression",
+    "discovery",
+    "all",
+]
 
 Suites = Annotated[Suite, Parameter(help="What to measure; core if not given.")]
 Rounds = Annotated[int, Parameter(help="How often to measure; the median counts.", validator=validators.Number(gte=1))]

@@ -7,12 +7,14 @@ from functools import cache
 from hmac import compare_digest
 from typing import Any, Final
 
+from attrs import evolve
+
 from asap_proto.http import HttpResponse
 from asap_proto.limits import Limits
 
 from .. import fixtures
 
-__all__ = ["FULL", "PLAIN", "TOKEN", "answer_bare", "bare_headers", "bare_response", "echo"]
+__all__ = ["FRESH_SECONDS", "FULL", "LASTING", "PLAIN", "TOKEN", "answer_bare", "bare_headers", "bare_response", "echo"]
 
 #: Shown by callers of agents that ask who they are.
 TOKEN: Final = "a-token-of-the-usual-length-0123456789"  # nosec B105  # opens nothing but an agent that repeats
@@ -38,6 +40,22 @@ FULL: Final[dict[str, Any]] = {
     "token_validator": _caller_of,
     "quota": "1000000/second",
     "nonces": "require",
+}
+
+
+#: Seconds for which `LASTING` takes an envelope; it remembers nonces a little longer.
+FRESH_SECONDS: Final = 10.0
+#: With stores that are full within seconds: what still grows then, grows for ever.
+LASTING: Final[dict[str, Any]] = {
+    **FULL,
+    "limits": evolve(
+        PLAIN["limits"],
+        tasks=2000,
+        keys=2000,
+        oldest_seconds=FRESH_SECONDS,
+        ahead_seconds=0.0,
+        nonce_seconds=FRESH_SECONDS + 1,
+    ),
 }
 
 

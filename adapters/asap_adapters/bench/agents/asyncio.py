@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
+
+from attrs import evolve
 
 from ..._awaiting.app import App
 from ..._shared.agents import Served
 from ...asyncio import Agent, Task
 from ..fixtures import ECHO
-from . import FULL, PLAIN, answer_bare
+from . import FULL, LASTING, PLAIN, answer_bare
 from . import echo as repeat
 
-__all__ = ["agent", "bare", "full"]
+__all__ = ["agent", "bare", "full", "lasting", "leaking", "punctual"]
+
+#: How late a worker may be that would rather turn requests away, in seconds.
+_LATE: Final = 0.1
 
 
 async def echo(task: Task) -> dict[str, Any]:
     """The skill."""
     return repeat(task)
+
+
+_LEAKED: Final[list[bytes]] = []
+
+
+async def leak(task: Task) -> dict[str, Any]:
+    """The skill of an agent with a leak, to see that it is found."""
+    _LEAKED.append(bytes(64))
+    return repeat(task)
+
+
+async def census(task: Task) -> dict[str, Any]:
+    """How many tasks the event loop has."""
+    return {"tasks": len(asyncio.all_tasks())}
 
 
 class _Bare(App):
@@ -35,5 +55,11 @@ class _BareAgent(Agent):
 agent = Agent(ECHO, **PLAIN)
 full = Agent(ECHO, **FULL)
 bare = _BareAgent(ECHO, **PLAIN)
-for one in (agent, full, bare):
+lasting = Agent(ECHO, **LASTING)
+leaking = Agent(ECHO, **LASTING)
+punctual = Agent(ECHO, **{**PLAIN, "limits": evolve(PLAIN["limits"], late_seconds=_LATE)})
+for one in (agent, full, bare, punctual, lasting):
     one.skill("echo", description="Repeats the input")(echo)
+leaking.skill("echo", description="Repeats the input, and leaks")(leak)
+for one in (lasting, leaking):
+    one.skill("census", description="Counts what the agent has open")(census)

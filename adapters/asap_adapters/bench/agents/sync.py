@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...sync import Agent
+from ...sync import Agent, Task
 from ..fixtures import ECHO
-from . import FULL, PLAIN, bare_response, echo
+from . import FULL, LASTING, PLAIN, bare_response, echo
 
-__all__ = ["agent", "app", "bare_app", "full", "full_app"]
+__all__ = ["agent", "app", "bare_app", "full", "full_app", "lasting"]
+
+
+def census(task: Task) -> dict[str, Any]:
+    """Threads are told from outside; there is nothing else."""
+    return {}
+
 
 agent = Agent(ECHO, **PLAIN)
 full = Agent(ECHO, **FULL)
-for one in (agent, full):
+lasting = Agent(ECHO, **LASTING)
+for one in (agent, full, lasting):
     one.skill("echo", description="Repeats the input")(echo)
+lasting.skill("census", description="Counts what the agent has open")(census)
 
 app = agent.app()
 full_app = full.app()

@@ -13,10 +13,12 @@ from ..figures import Figure, Measured, Rounds
 from ..options import Options
 from ..processes import CLIENT_CORE, Child, module
 
-__all__ = ["measure"]
+__all__ = ["P95_MOST", "QUANTILES", "RATE", "at_pace", "measure"]
 
 RATE, CONNECTIONS = 1000, 100
-_P95_MOST: Final = 5
+QUANTILES: Final = ("p50", "p95", "p99")
+#: Milliseconds.
+P95_MOST: Final = 5
 
 
 def measure(options: Options) -> Iterator[Figure]:
@@ -27,14 +29,16 @@ def measure(options: Options) -> Iterator[Figure]:
         turns = {}
         for runtime in options.runtimes:
             server = stack.enter_context(servers.ours(f"{runtime}:agent"))
-            turns[runtime] = partial(_once, load, server, options.seconds)
+            turns[runtime] = partial(at_pace, load, server, options.seconds)
         rounds.measure(turns)
     for runtime in options.runtimes:
-        for quantile, most in (("p50", None), ("p95", _P95_MOST), ("p99", None)):
+        for quantile in QUANTILES:
+            most = P95_MOST if quantile == "p95" else None
             yield rounds.figure(f"{quantile} at {RATE} requests/s, {runtime}", (runtime, quantile), "ms", most=most)
 
 
-def _once(load: Child, server: servers.Server, seconds: float) -> Measured:
+def at_pace(load: Child, server: servers.Server, seconds: float) -> Measured:
+    """How late the answers of one run are, in ms."""
     with connected(load, server.port, CONNECTIONS):
         told = load.ask(do="pace", rate=RATE, seconds=seconds)
-    return {quantile: told[quantile] for quantile in ("p50", "p95", "p99")}
+    return {quantile: told[quantile] for quantile in QUANTILES}
