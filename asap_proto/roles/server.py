@@ -43,7 +43,7 @@ from ..rules.identity import SignedIdentity
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import Accepted, Change, Job, NonceClaim, Refused, StateStore, TaskEvent, TaskRecord
+from ..stores import Accepted, Change, Job, NonceClaim, PromptStore, Refused, TaskEvent, TaskRecord
 from ..wire import jsonrpc
 from ..wire.json import load, weight
 from ..wire.nouns import decode_envelope, encode
@@ -265,9 +265,17 @@ class ServerRole:
             return self._admission.refusal(item.error, admitted.headers, body=item.whole())
         return HttpResponse(200, admitted.headers, item.whole())
 
-    def straight(self, state: StateStore, observe: Callable[[Handled], None]) -> Straight:
+    def straight(self, state: PromptStore, observe: Callable[[Handled], None]) -> Straight:
         """The way past the stories for what is usual, where `state` answers at once."""
-        return Straight(self._judge, self._work, self._sources, state, observe, metered=self._metered)
+        return Straight(
+            self._judge,
+            self._work,
+            self._sources,
+            state,
+            observe,
+            metered=self._metered,
+            task_seconds=self._limits.task_seconds,
+        )
 
     def go_on(self, begun: Begun, frame: Any, place: str, admitted: Admitted) -> Steps[Item]:
         """What becomes of a request that was begun straight on: the first that is asked is to run its handler."""

@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..errors import AsapError
-from ..model import TaskStatus
 from ..plain import plain
 from ..rules.slot import Fresh
 from ..sources import Sources
-from ..stores import StateStore
+from ..stores import PromptStore
 from ..wire import jsonrpc
 from ..wire.nouns import decode_envelope
 from .admission import Admitted
@@ -23,8 +22,6 @@ from .judging import Judge, prefers_async
 from .working import Work
 
 __all__ = ["Begun", "Item", "Straight"]
-
-_WORKING = TaskStatus.WORKING
 
 
 @plain
@@ -57,10 +54,11 @@ class Straight:
         judge: Judge,
         work: Work,
         sources: Sources,
-        state: StateStore,
+        state: PromptStore,
         observe: Callable[[Handled], None],
         *,
         metered: Collection[str],
+        task_seconds: float,
     ) -> None:
         self._judge = judge
         self._work = work
@@ -68,6 +66,7 @@ class Straight:
         self._state = state
         self._observe = observe
         self._metered = metered
+        self._task_seconds = task_seconds
 
     def begin(self, frame: Any, admitted: Admitted, size: int, held: int) -> Begun | None:
         """Accepts a request, if it is one of a handler's; nothing where a story has to be told of it."""
@@ -81,10 +80,11 @@ class Straight:
         if judged.name is None or judged.name in self._metered or (envelope.extensions and prefers_async(envelope)):
             return None
         job = judged.job
-        record, events = self._work.accepted(job, _WORKING)
-        if self._state.accept(record, judged.nonce, events, now=job.created).__class__ is not Fresh:
+        work = self._work
+        task = work.started(job)
+        if self._state.begin(task, judged.nonce).__class__ is not Fresh:
             return None
-        return self._work.invoke(self._work.task(record)), started, judged.payer
+        return work.invoke(work.task(task)), started, judged.payer
 
     def take(self, begun: Begun) -> None:
         """Says that the task is in hand, where others may ask for that while its handler runs; to be `let_go`."""
@@ -97,8 +97,14 @@ class Straight:
     def end(self, begun: Begun, frame: Any, value: Any) -> Item | None:
         """What a handler that returned is answered with; nothing where the story has to go on from there."""
         invoke, started, _ = begun
-        ended = invoke.task.finish(value)
-        if ended is None or not self._state.write(ended[0]):
+        task, job, state = invoke.task, invoke.job, self._state
+        reply = task.reply(value)
+        if reply is None:
             return None
-        self._observe(Handled(invoke.job.envelope.payload_type, None, self._elapsed() - started))
-        return Item(frame.get("id"), ended[1], None, "id" not in frame)
+        member, now = reply
+        if not state.end(
+            job, frame["params"]["envelope"], member, now=now, expires=now + self._task_seconds
+        ) and not state.write(task.ended(member, now)):
+            return None
+        self._observe(Handled(job.envelope.payload_type, None, self._elapsed() - started))
+        return Item(frame.get("id"), member, None, "id" not in frame)

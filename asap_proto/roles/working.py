@@ -10,7 +10,7 @@ from ..limits import Limits
 from ..model import TaskRequest, TaskStatus
 from ..model._value import JsonObject
 from ..sources import Sources
-from ..stores import NEVER, Job, TaskEvent, TaskRecord
+from ..stores import NEVER, Job, Started, TaskEvent, TaskRecord
 from .commands import Background, Cancelled, Handled, Invoke, Observe, Pause, Returned, Saturated, Write
 from .running import Settled, TaskCancelled, TaskRole
 from .steps import Steps, ask, told
@@ -59,6 +59,10 @@ class Work:
         record = TaskRecord(job, status, self._worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
         return record, (TaskEvent(1, now, "status_change", status),)
 
+    def started(self, job: Job) -> Started:
+        """The same of a request that is run at once, with nothing written out that nobody may ask for."""
+        return Started(job, self._worker, job.created + self.lease)
+
     def run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
         """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
         job = task.record.job
@@ -88,10 +92,10 @@ class Work:
                     else:
                         yield from task.settle(Overloaded("the server is shutting down"))
                 raise
-            if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
-                change, member = ended
+            if outcome.__class__ is Returned and (reply := task.reply(outcome.value)) is not None:
+                member, now = reply
                 try:
-                    if (yield from ask(Write(change))):
+                    if (yield from ask(Write(task.ended(member, now)))):
                         return Settled(member, None)
                 except StateUnavailable:
                     pass  # it is written at leisure
@@ -101,7 +105,7 @@ class Work:
 
     def invoke(self, task: TaskRole) -> Invoke:
         """What runs the task's handler."""
-        job = task.record.job
+        job = task.job
         config = job.payload.config if job.payload.__class__ is TaskRequest else None
         return Invoke(job.name, job, self._seconds(config) if config else self._limits.handler_seconds, task)
 
@@ -175,7 +179,7 @@ class Work:
                 yield from task.release(begun=False)  # it waits in the store until a worker has room
         return placed != "nowhere"
 
-    def task(self, record: TaskRecord) -> TaskRole:
+    def task(self, record: TaskRecord | Started) -> TaskRole:
         """This task, in the hands of this worker."""
         return TaskRole(record, self._agent, self._sources, self._limits)
 
