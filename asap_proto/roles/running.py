@@ -50,7 +50,8 @@ from ..stores import NEVER, Change, Job, Started, TaskEvent, TaskRecord
 from ..stores.records import seconds_of
 from ..wire import jsonrpc
 from ..wire.json import dump, load
-from ..wire.nouns import encode, encode_reply, encode_result
+from ..wire.jsonrpc import success
+from ..wire.nouns import encode, encode_completed, encode_reply, encode_result
 from .commands import (
     Cancelled,
     Failed,
@@ -129,11 +130,6 @@ class TaskRole:
     @record.setter
     def record(self, record: TaskRecord) -> None:
         self._record = record
-
-    @property
-    def job(self) -> Job:
-        """The request, which never changes."""
-        return self._record.job
 
     @property
     def cancelled(self) -> bool:
@@ -254,16 +250,14 @@ class TaskRole:
 
         Nothing for whatever else there is, or that is no JSON: `settle` deals with that.
         """
-        at = self._sources.clock.now()
         job = self._record.job
-        payload, envelope = job.payload, job.envelope
-        if value.__class__ is not dict or payload is not envelope.payload or payload.__class__ is not TaskRequest:
+        payload, request, task_id = job.payload, job.envelope, job.task_id
+        if value.__class__ is not dict or payload is not request.payload or payload.__class__ is not TaskRequest:
             return None
-        task_id = job.task_id
-        response = encode_result(task_id, value)
-        reply = encode_reply(envelope, TaskResponse, response, id=task_id.removeprefix(TASK), at=at, sender=self._agent)
+        at = self._sources.clock.now()
+        id = task_id.removeprefix(TASK)
         try:
-            return jsonrpc.success(reply), at.timestamp()
+            return success(encode_completed(request, task_id, value, id=id, at=at, sender=self._agent)), at.timestamp()
         except TypeError:
             return None
 

@@ -15,6 +15,7 @@ from ..rules.slot import Fresh
 from ..sources import Sources
 from ..stores import PromptStore
 from ..wire import jsonrpc
+from ..wire.jsonrpc import check_call
 from ..wire.nouns import decode_envelope
 from .admission import Admitted
 from .commands import Handled, Invoke
@@ -60,7 +61,7 @@ class Straight:
         metered: Collection[str],
         task_seconds: float,
     ) -> None:
-        self._judge = judge
+        self._judge = judge.judge
         self._work = work
         self._elapsed = sources.clock.elapsed
         self._state = state
@@ -72,19 +73,17 @@ class Straight:
         """Accepts a request, if it is one of a handler's; nothing where a story has to be told of it."""
         started = self._elapsed()
         try:
-            value, key = jsonrpc.check_call(frame)
+            value, key = check_call(frame)
             envelope = decode_envelope(value, size=size)
-            judged = self._judge.judge(envelope, key, admitted, held)
+            job, name, _, nonce, payer = self._judge(envelope, key, admitted, held)
         except AsapError:
             return None
-        if judged.name is None or judged.name in self._metered or (envelope.extensions and prefers_async(envelope)):
+        if name is None or name in self._metered or (envelope.extensions and prefers_async(envelope)):
             return None
-        job = judged.job
-        work = self._work
-        task = work.started(job)
-        if self._state.begin(task, judged.nonce).__class__ is not Fresh:
+        task, invoke = self._work.begun(job)
+        if self._state.begin(task, nonce).__class__ is not Fresh:
             return None
-        return work.invoke(work.task(task)), started, judged.payer
+        return invoke, started, payer
 
     def take(self, begun: Begun) -> None:
         """Says that the task is in hand, where others may ask for that while its handler runs; to be `let_go`."""
@@ -102,9 +101,9 @@ class Straight:
         if reply is None:
             return None
         member, now = reply
-        if not state.end(
-            job, frame["params"]["envelope"], member, now=now, expires=now + self._task_seconds
-        ) and not state.write(task.ended(member, now)):
+        expires = now + self._task_seconds
+        envelope = frame["params"]["envelope"]
+        if not (state.end(job, envelope, member, now=now, expires=expires) or state.write(task.ended(member, now))):
             return None
         self._observe(Handled(job.envelope.payload_type, None, self._elapsed() - started))
         return Item(frame.get("id"), member, None, "id" not in frame)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from attrs import evolve
 
 from ..errors import Overloaded
 from ..limits import Limits
 from ..model import StateSnapshot, TaskRequest, TaskStatus
+from ..plain import made
 from ..rules.identity import Identity
 from ..rules.lifecycle import is_final
 from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
@@ -106,10 +107,6 @@ class _Done(NamedTuple):
             TaskEvent(1, self.created, "status_change", _WORKING),
             TaskEvent(2, self.updated, "status_change", _COMPLETED),
         )
-
-
-#: Past the Python function by which a named tuple is made.
-_made: Final = tuple.__new__
 
 
 class _Over:
@@ -242,7 +239,7 @@ class MemoryState:
         if len(text) > _PACKED_BYTES:
             return False
         del self._live[id]
-        self._done[id] = _made(
+        self._done[id] = made(
             _Done,
             (
                 bytes(memoryview(text)),  # as in _exact

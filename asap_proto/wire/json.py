@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import MalformedJson
 
-__all__ = ["WRITTEN_MOST", "dump", "keys", "load", "refuse_any_duplicate", "weight"]
+__all__ = ["WRITE", "WRITTEN_MOST", "dump", "keys", "load", "refuse_any_duplicate", "weight"]
 
 # What never closes ends with the text, or each of its quotes would be looked at as if it opened one.
 _strings = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL).finditer
@@ -31,12 +31,13 @@ _SHORT = 4096
 #: How many levels `dump` writes.
 WRITTEN_MOST = 254
 
-_WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+#: How `dump` writes.
+WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 def dump(value: Any) -> bytes:
     """The compact text; raises `TypeError` for what is no JSON: a set, a key that is no string, 2**64."""
-    return orjson.dumps(value, None, _WRITE)
+    return orjson.dumps(value, None, WRITE)
 
 
 def keys(*names: str) -> tuple[str, ...]:
