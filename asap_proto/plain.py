@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, setters
 
 __all__ = ["made", "plain", "same", "shown", "sum_of"]
-
-#: Makes a named tuple of the tuple of its fields, past the Python function by which its class would: for hot paths.
-made: Final = tuple.__new__
 
 
 def _fields(value: Any) -> tuple[Any, ...]:
@@ -34,7 +31,14 @@ def shown(self: Any) -> str:
 
 if TYPE_CHECKING:
     from attrs import frozen as plain
+
+    T = TypeVar("T", bound=tuple[Any, ...])
+
+    def made(cls: type[T], fields: tuple[Any, ...]) -> T:
+        """A named tuple of all its fields."""
 else:
+    #: Past the Python function by which the class of a named tuple makes one: for hot paths.
+    made = tuple.__new__
 
     def plain(cls: type) -> type:
         """A value class, frozen to the type checker alone.

@@ -23,7 +23,7 @@ from ..model._value import Value
 from ..plain import made
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
-from ..rules.nesting import depth_of
+from ..rules.nesting import DEPTH_EXTENSION, depth_of
 from ..rules.redaction import redact
 from ..sources import Sources
 from ..stores import Job, NonceClaim, Slot
@@ -67,6 +67,7 @@ class Judge:
         self._now = sources.clock.now
         self._new_id = sources.tokens.new_id
         self._limits = limits
+        self._ahead_seconds, self._oldest_seconds = limits.ahead_seconds, limits.oldest_seconds
         #: The skills that the agent has.
         self.skills = frozenset(skill.id for skill in manifest.capabilities.skills)
         self._handles = frozenset(handles)
@@ -78,37 +79,38 @@ class Judge:
 
         The nonce is claimed last of all, in one step with the slot.
         """
-        limits, sender, extensions = self._limits, envelope.sender, envelope.extensions
         caller = admitted.caller
         if caller is not None:
-            check_sender(sender, caller=caller)
+            check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._agent:
             raise WrongRecipient(f"this is {self._agent}", path="$.recipient")
         at = self._now()
         stamp = envelope.timestamp
         if stamp is not None:
-            check_fresh(stamp, now=at, limits=limits)
+            # What comes at its time, as nearly all does, is seen at a glance.
+            if not -self._ahead_seconds <= (at - stamp).total_seconds() <= self._oldest_seconds:
+                check_fresh(stamp, now=at, limits=self._limits)
         elif self._nonces == "require":
             raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
         now = at.timestamp()
-        claim = None
+        claim, extensions = None, envelope.extensions
         if extensions or self._nonces == "require":
             nonce = self._nonce(envelope)
-            claim = NonceClaim(sender, nonce, now + limits.nonce_seconds) if nonce else None
+            if nonce is not None:
+                claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds)
         payload: Any = envelope.payload
         if payload.__class__ is TaskRequest and payload.skill_id in self.skills:
             name: str | None = payload.skill_id
         else:
             payload, name = self._handler_of(envelope)
-        slot = Slot(caller.urn if caller else sender, key, _digest(envelope)) if key else None
+        slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
         depth = 0
-        if extensions and name is not None:
-            depth = depth_of(extensions, most=limits.task_depth)
+        if extensions and DEPTH_EXTENSION in extensions and name is not None:
+            depth = depth_of(extensions, most=self._limits.task_depth)
         task_id = TASK + self._new_id(at)
         called = payload_name(payload.__class__) if name is None else name
         job = Job(payload, envelope, task_id, depth, caller, called, slot, now, size)
-        judged: Judged = made(Judged, (job, name, at, claim, admitted.quota_key))
-        return judged
+        return made(Judged, (job, name, at, claim, admitted.quota_key))
 
     def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
         """What is handled that is no request of a skill of ours, and by which handler; none for a built-in answer.

@@ -7,10 +7,10 @@ until a request is accepted nothing is remembered of it, so that it can be told 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import AsapError
-from ..plain import plain
+from ..plain import made
 from ..rules.slot import Fresh
 from ..sources import Sources
 from ..stores import PromptStore
@@ -19,14 +19,13 @@ from ..wire.jsonrpc import check_call
 from ..wire.nouns import decode_envelope
 from .admission import Admitted
 from .commands import Handled, Invoke
-from .judging import Judge, prefers_async
+from .judging import PREFER_EXTENSION, Judge, prefers_async
 from .working import Work
 
 __all__ = ["Begun", "Item", "Straight"]
 
 
-@plain
-class Item:
+class Item(NamedTuple):
     """What became of one request: the member to answer with, and where it failed, the error."""
 
     id: jsonrpc.RpcId
@@ -78,7 +77,9 @@ class Straight:
             job, name, _, nonce, payer = self._judge(envelope, key, admitted, held)
         except AsapError:
             return None
-        if name is None or name in self._metered or (envelope.extensions and prefers_async(envelope)):
+        if name is None or name in self._metered:
+            return None
+        if envelope.extensions and PREFER_EXTENSION in envelope.extensions and prefers_async(envelope):
             return None
         task, invoke = self._work.begun(job)
         if self._state.begin(task, nonce).__class__ is not Fresh:
@@ -105,5 +106,5 @@ class Straight:
         envelope = frame["params"]["envelope"]
         if not (state.end(job, envelope, member, now=now, expires=expires) or state.write(task.ended(member, now))):
             return None
-        self._observe(Handled(job.envelope.payload_type, None, self._elapsed() - started))
-        return Item(frame.get("id"), member, None, "id" not in frame)
+        self._observe(made(Handled, (job.envelope.payload_type, None, self._elapsed() - started, "")))
+        return made(Item, (frame.get("id"), member, None, "id" not in frame))

@@ -62,7 +62,7 @@ class Work:
 
     def begun(self, job: Job) -> tuple[Started, Invoke]:
         """The same of a request that is run at once, with nothing written out that nobody may ask for; and its run."""
-        task: Started = made(Started, (job, self._worker, job.created + self.lease))
+        task = made(Started, (job, self._worker, job.created + self.lease))
         return task, self.invoke(job, TaskRole(task, self._agent, self._sources, self._limits))
 
     def run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:

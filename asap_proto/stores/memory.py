@@ -204,14 +204,17 @@ class MemoryState:
     def _accept(self, job: Job, kept: Started | _Kept, size: int, nonce: NonceClaim | None, now: float) -> Accepted:
         if now >= self._due:
             self._tidy(now)
-        slot, over = job.slot, None
-        if slot is not None and (over := self._slots.get((slot.caller, slot.key))) is not None:
-            held = (self._live.get(over) or self._done[over]).record
-            if _is_held(held, now):
-                known = held.job.slot
-                return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
-        elif slot is not None and self._spent.has(slot, now=now):
-            return Refused("forgotten")
+        slot, place, over = job.slot, None, None
+        if slot is not None:
+            place = (slot.caller, slot.key)
+            over = self._slots.get(place)
+            if over is not None:
+                held = (self._live.get(over) or self._done[over]).record
+                if _is_held(held, now):
+                    known = held.job.slot
+                    return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
+            elif self._spent.has(slot, now=now):
+                return Refused("forgotten")
         is_crowded = self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
         if is_crowded and not self._can_make_room(size, over):
             return Refused("tasks full")
@@ -223,8 +226,8 @@ class MemoryState:
             self._make_room(now)
         self._live[job.task_id] = kept
         self._bytes += size
-        if slot is not None:
-            self._slots[slot.caller, slot.key] = job.task_id
+        if place is not None:
+            self._slots[place] = job.task_id
         return _FRESH
 
     def end(self, job: Job, envelope: dict[str, Any], reply: bytes, *, now: float, expires: float) -> bool:
