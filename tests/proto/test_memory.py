@@ -442,29 +442,40 @@ def test_a_task_that_went_straight_takes_no_more_than_its_text():
     assert held / 50 < RECORD
 
 
-class Counting(MemoryState):
-    """A store of somebody's own, who does more with what is accepted and written."""
+class Accepting(MemoryState):
+    """A store of somebody's own, who does more with what is accepted."""
 
-    def __init__(self):
-        super().__init__()
-        self.asked = []
+    asked = ()
 
     def accept(self, record, nonce, events, *, now):
-        self.asked.append(record)
+        self.asked = (*self.asked, record)
         return super().accept(record, nonce, events, now=now)
 
+
+class Writing(MemoryState):
+    """The same with what is written."""
+
+    asked = ()
+
     def write(self, change):
-        self.asked.append(change.record)
+        self.asked = (*self.asked, change.record)
         return super().write(change)
 
 
-def test_a_store_of_ones_own_hears_of_each_task():
-    """Whoever has another `accept` or `write` is asked by these."""
-    store = Counting()
+def test_a_store_with_an_accept_of_its_own_hears_of_each_task():
+    """Those that run at once too."""
+    store = Accepting()
     task = begun(store)
-    assert store.asked == [task.record]
+    assert store.asked == (task.record,)
+
+
+def test_a_store_with_a_write_of_its_own_hears_of_each_end():
+    """What ends as nearly all do is left to be written."""
+    store = Writing()
+    task = begun(store)
     assert not over(store, task)
     assert store.write(ended(task.record))
+    assert store.asked == (ended(task.record).record,)
 
 
 def test_an_answer_takes_room():
