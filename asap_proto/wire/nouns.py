@@ -23,6 +23,7 @@ from .stamps import USUAL, read_stamp
 
 __all__ = ["decode", "decode_envelope", "decode_part", "encode", "encode_reply", "encode_result"]
 
+K = TypeVar("K")
 V = TypeVar("V", bound=Value)
 
 _TAGS = {tag_of(part): part for part in PARTS}
@@ -81,7 +82,7 @@ def decode_envelope(
     try:
         if size is not None and size <= ID_LENGTH and not lenient:
             return _read_brief(value)  # type: ignore[no-any-return]
-        return decoder(Envelope, _Manner(lenient, opened=True))(value)  # type: ignore[no-any-return]
+        return _OPENED[lenient](value)  # type: ignore[no-any-return]
     except _Refused:
         envelope = decode(Envelope, value, lenient=lenient, error=error)
         kind = SPELLINGS[envelope.payload_type]
@@ -197,6 +198,8 @@ def decoder(cls: type[Value], how: _Manner = _Manner()) -> Callable[[Any], Any]:
     lines += [f"   {filled}", " except KeyError:", "  value = absent | value", f"  try: {pick}"]
     lines += ["  except KeyError: raise Refused from None", f"  {filled}"]
     lines += _class_lines(fields, names)
+    if not how.brief:
+        lines += _length_lines([shape for shape in fields if shape.rule is ID])
     for shape in fields:
         lines += [f" {line}" for line in _field_lines(shape, names, how)]
     if how.opened:
@@ -233,8 +236,6 @@ class _Readers(dict[str, Callable[[Any], Any] | None]):
 def _class_lines(fields: tuple[Shape, ...], names: dict[str, Any]) -> list[str]:
     """The lines that check the classes of the fields: all at once, where they are what they were before."""
     classed = [shape for shape in fields if shape.sort in _CLASSES]
-    if not classed:
-        return []
     # There are no more combinations that are sound than the nullable fields allow.
     names["sound"] = set()
     found = f"({''.join(f'{shape.name}.__class__, ' for shape in classed)})"
@@ -245,10 +246,17 @@ def _class_lines(fields: tuple[Shape, ...], names: dict[str, Any]) -> list[str]:
     return [*lines, f"  sound.add({found})"]
 
 
+def _length_lines(ids: list[Shape]) -> list[str]:
+    """The lines that look how long ids are: at all of them together first, which nearly always are short."""
+    long = " or ".join(f"({shape.name} is not None and len({shape.name}) > {ID_LENGTH})" for shape in ids)
+    together = "".join(f"{{{shape.name}}}" for shape in ids)
+    return [f" if len(f'{together}') > {ID_LENGTH} and ({long}): raise Refused"] if ids else []
+
+
 def _field_lines(shape: Shape, names: dict[str, Any], how: _Manner) -> list[str]:
     """The lines that check and convert one field, whose class was looked at."""
     name, lines = shape.name, _conversion(shape, names, how)
-    if shape.rule and not (how.brief and shape.rule is ID):
+    if shape.rule and shape.rule is not ID:
         names[f"check_{name}"] = shape.rule.check
         names.update(shape.rule.names)
         lines.append(f"if {shape.rule.quick.format(v=name)} and check_{name}({name}) is not None: raise Refused")
@@ -299,19 +307,21 @@ def _encoder(cls: type[Value]) -> Callable[[Any], dict[str, Any]]:
     return _compiled(lines, names, cls, "encode_noun")
 
 
-class _Made(dict[type[Value], Callable[[Any], Any]]):
-    """A function for each noun, made when it is first asked for; found faster than behind `once`."""
+class _Made(dict[K, Callable[[Any], Any]]):
+    """A function for each noun, or manner, made when it is first asked for; found faster than behind `once`."""
 
-    def __init__(self, make: Callable[[type[Value]], Callable[[Any], Any]]) -> None:
+    def __init__(self, make: Callable[[K], Callable[[Any], Any]]) -> None:
         self._make = make
 
-    def __missing__(self, cls: type[Value]) -> Callable[[Any], Any]:
-        made = self[cls] = self._make(cls)
+    def __missing__(self, key: K) -> Callable[[Any], Any]:
+        made = self[key] = self._make(key)
         return made
 
 
-_ENCODERS = _Made(_encoder)
-_STRICT = _Made(decoder)
+_ENCODERS: _Made[type[Value]] = _Made(_encoder)
+_STRICT: _Made[type[Value]] = _Made(decoder)
+#: What reads an envelope and its payload, strictly or past unknown fields.
+_OPENED: _Made[bool] = _Made(lambda lenient: decoder(Envelope, _Manner(lenient, opened=True)))
 
 
 def _compiled(lines: list[str], names: dict[str, Any], cls: type[Value], function: str) -> Callable[..., Any]:

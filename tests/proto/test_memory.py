@@ -422,10 +422,11 @@ def test_a_log_that_may_have_but_one_line_is_left_to_be_written():
 def test_what_ends_makes_the_oldest_go():
     """Where its reply is more than there is room for."""
     store = MemoryState(Limits(task_bytes=3 * RECORD))
-    finished(store, "task_1")
+    assert over(store, begun(store, "task_1"))
     task = begun(store, "task_2")
     assert over(store, task, bytes(RECORD + 1))
     assert ids(store) == ["task_2"]
+    assert store._bytes == store._done_bytes == 2 * RECORD + 1
 
 
 def test_a_task_that_went_straight_takes_no_more_than_its_text():
