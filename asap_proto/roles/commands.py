@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from ..errors import AsapError
 from ..http import HttpRequest, HttpResponse, RequestHead, TransportFailure
@@ -285,8 +285,7 @@ class Together(Command["tuple[Any, ...]"]):
     most: int
 
 
-@plain
-class Handled:
+class Handled(NamedTuple):
     """One request was dealt with, in so many seconds; `code` is the error's, nothing on success.
 
     Where somebody was not believed, `note` says who, and why: for the agent's log, and with the secrets hidden.

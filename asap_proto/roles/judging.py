@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import (
     AsapError,
@@ -20,10 +20,10 @@ from ..errors import (
 from ..limits import Limits
 from ..model import Envelope, Manifest, McpToolCall, Payload, TaskRequest, payload_name
 from ..model._value import Value
-from ..plain import plain
+from ..plain import made
 from ..rules.freshness import check_fresh, nonce_of
 from ..rules.identity import Identity, check_sender
-from ..rules.nesting import depth_of
+from ..rules.nesting import DEPTH_EXTENSION, depth_of
 from ..rules.redaction import redact
 from ..sources import Sources
 from ..stores import Job, NonceClaim, Slot
@@ -40,8 +40,7 @@ PREFER_EXTENSION = "prefer"
 ASYNC_PREFERENCE = "respond-async"
 
 
-@plain
-class Judged:
+class Judged(NamedTuple):
     """A request that may be accepted: `name` is its handler's, none for a built-in answer."""
 
     job: Job
@@ -65,8 +64,10 @@ class Judge:
         check_recipient: bool,
     ) -> None:
         self._agent = manifest.id
-        self._sources = sources
+        self._now = sources.clock.now
+        self._new_id = sources.tokens.new_id
         self._limits = limits
+        self._ahead_seconds, self._oldest_seconds = limits.ahead_seconds, limits.oldest_seconds
         #: The skills that the agent has.
         self.skills = frozenset(skill.id for skill in manifest.capabilities.skills)
         self._handles = frozenset(handles)
@@ -83,14 +84,20 @@ class Judge:
             check_sender(envelope.sender, caller=caller)
         if self._check_recipient and envelope.recipient != self._agent:
             raise WrongRecipient(f"this is {self._agent}", path="$.recipient")
-        at = self._sources.clock.now()
-        if envelope.timestamp is not None:
-            check_fresh(envelope.timestamp, now=at, limits=self._limits)
+        at = self._now()
+        stamp = envelope.timestamp
+        if stamp is not None:
+            # What comes at its time, as nearly all does, is seen at a glance.
+            if not -self._ahead_seconds <= (at - stamp).total_seconds() <= self._oldest_seconds:
+                check_fresh(stamp, now=at, limits=self._limits)
         elif self._nonces == "require":
             raise InvalidTimestamp("a timestamp is required", path="$.timestamp")
         now = at.timestamp()
-        nonce = self._nonce(envelope) if envelope.extensions or self._nonces == "require" else None
-        claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds) if nonce else None
+        claim, extensions = None, envelope.extensions
+        if extensions or self._nonces == "require":
+            nonce = self._nonce(envelope)
+            if nonce is not None:
+                claim = NonceClaim(envelope.sender, nonce, now + self._limits.nonce_seconds)
         payload: Any = envelope.payload
         if payload.__class__ is TaskRequest and payload.skill_id in self.skills:
             name: str | None = payload.skill_id
@@ -98,12 +105,12 @@ class Judge:
             payload, name = self._handler_of(envelope)
         slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
         depth = 0
-        if name is not None and envelope.extensions:
-            depth = depth_of(envelope.extensions, most=self._limits.task_depth)
-        task_id = TASK + self._sources.tokens.new_id(at)
+        if extensions and DEPTH_EXTENSION in extensions and name is not None:
+            depth = depth_of(extensions, most=self._limits.task_depth)
+        task_id = TASK + self._new_id(at)
         called = payload_name(payload.__class__) if name is None else name
         job = Job(payload, envelope, task_id, depth, caller, called, slot, now, size)
-        return Judged(job, name, at, claim, admitted.quota_key)
+        return made(Judged, (job, name, at, claim, admitted.quota_key))
 
     def _handler_of(self, envelope: Envelope) -> tuple[Any, str | None]:
         """What is handled that is no request of a skill of ours, and by which handler; none for a built-in answer.

@@ -46,11 +46,12 @@ from ..plain import plain
 from ..rules.lifecycle import check_move, is_final
 from ..rules.redaction import redact, redact_text
 from ..sources import Sources
-from ..stores import NEVER, Change, Job, TaskEvent, TaskRecord
+from ..stores import NEVER, Change, Job, Started, TaskEvent, TaskRecord
 from ..stores.records import seconds_of
 from ..wire import jsonrpc
 from ..wire.json import dump, load
-from ..wire.nouns import encode, encode_reply, encode_result
+from ..wire.jsonrpc import success
+from ..wire.nouns import encode, encode_completed, encode_reply, encode_result
 from .commands import (
     Cancelled,
     Failed,
@@ -108,16 +109,27 @@ class TaskRole:
     `record` is the task as this worker last saw or wrote it.
     """
 
-    __slots__ = ("_agent", "_asked", "_limits", "_sources", "interrupted", "record")
+    __slots__ = ("_agent", "_asked", "_limits", "_record", "_sources", "interrupted")
 
-    def __init__(self, record: TaskRecord, agent: str, sources: Sources, limits: Limits) -> None:
-        self.record = record
+    def __init__(self, record: TaskRecord | Started, agent: str, sources: Sources, limits: Limits) -> None:
+        self._record = record
         self._agent = agent
         self._sources = sources
         self._limits = limits
         self._asked = 0
         #: Set by whoever cuts the handler off.
         self.interrupted = False
+
+    @property
+    def record(self) -> TaskRecord:
+        record = self._record
+        if isinstance(record, Started):
+            record = self._record = record.record
+        return record
+
+    @record.setter
+    def record(self, record: TaskRecord) -> None:
+        self._record = record
 
     @property
     def cancelled(self) -> bool:
@@ -233,27 +245,26 @@ class TaskRole:
 
         yield from self._amend(released, heed=False)
 
-    def finish(self, value: Any) -> tuple[Change, bytes] | None:
-        """What to write of a run that returned an object, and the member to answer with: nearly every run ends so.
+    def reply(self, value: Any) -> tuple[bytes, float] | None:
+        """The member to answer with, and when, to a run that returned an object: nearly every run ends so.
 
         Nothing for whatever else there is, or that is no JSON: `settle` deals with that.
         """
-        record, at = self.record, self._sources.clock.now()
-        job = record.job
-        if (
-            value.__class__ is not dict
-            or job.payload is not job.envelope.payload
-            or job.payload.__class__ is not TaskRequest
-        ):
+        job = self._record.job
+        payload, request, task_id = job.payload, job.envelope, job.task_id
+        if value.__class__ is not dict or payload is not request.payload or payload.__class__ is not TaskRequest:
             return None
-        id = job.task_id.removeprefix(TASK)
-        payload = encode_result(job.task_id, value)
-        reply = encode_reply(job.envelope, TaskResponse, payload, id=id, at=at, sender=self._agent)
+        at = self._sources.clock.now()
+        id = task_id.removeprefix(TASK)
         try:
-            member = jsonrpc.success(reply)
+            return success(encode_completed(request, task_id, value, id=id, at=at, sender=self._agent)), at.timestamp()
         except TypeError:
             return None
-        return self._ended(record, job, _COMPLETED, member, at.timestamp()), member
+
+    def ended(self, member: bytes, now: float) -> Change:
+        """What to write of a run that is answered so."""
+        record = self.record
+        return self._ended(record, record.job, _COMPLETED, member, now)
 
     def _ended(self, record: TaskRecord, job: Job, status: TaskStatus, member: bytes, now: float) -> Change:
         number = record.events + 1

@@ -43,9 +43,9 @@ from ..rules.identity import SignedIdentity
 from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import Accepted, Change, Job, NonceClaim, Refused, StateStore, TaskEvent, TaskRecord
+from ..stores import Accepted, Change, Job, NonceClaim, PromptStore, Refused, TaskEvent, TaskRecord
 from ..wire import jsonrpc
-from ..wire.json import load, weight
+from ..wire.json import load_weighed
 from ..wire.nouns import decode_envelope, encode
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
 from .answering import Answer, Answering, Question
@@ -218,10 +218,10 @@ class ServerRole:
 
     def _received(self, admitted: Admitted, body: bytes) -> Steps[HttpResponse]:
         try:
-            document = self.load(admitted, body)
+            document, held = self.load(admitted, body)
         except AsapError as error:
             return (yield from self.unread(admitted, error))
-        size, held = len(body), weight(body)
+        size = len(body)
         del body  # nothing is kept of it beside what was read
         if document.__class__ is list:
             return (yield from self._batch(document, admitted, size, held))
@@ -235,10 +235,13 @@ class ServerRole:
         stories = tuple(self.item(frame, f"$[{index}]", admitted, size, held) for index, frame in enumerate(batch))
         return self.answer_batch((yield from ask(Together(stories, self._limits.batch_parallel))), admitted)
 
-    def load(self, admitted: Admitted, body: bytes) -> Any:
-        """The JSON value of a body: a request, a batch of them, or whatever it is; raises `MalformedJson`."""
-        limits = self._limits
-        return load(body, depth=limits.json_depth, values=limits.json_values, unique=admitted.caller is not None)
+    def load(self, admitted: Admitted, body: bytes) -> tuple[Any, int]:
+        """The JSON value of a body, and what it takes in memory; raises `MalformedJson`.
+
+        It is a request, a batch of them, or whatever else.
+        """
+        limits, unique = self._limits, admitted.caller is not None
+        return load_weighed(body, depth=limits.json_depth, values=limits.json_values, unique=unique)
 
     def open_batch(self, batch: list[Any], admitted: Admitted, held: int) -> Steps[tuple[Admitted, int]]:
         """Lets a batch in, and charges for it; tells also what each of its requests is taken to hold of `held` bytes.
@@ -265,9 +268,17 @@ class ServerRole:
             return self._admission.refusal(item.error, admitted.headers, body=item.whole())
         return HttpResponse(200, admitted.headers, item.whole())
 
-    def straight(self, state: StateStore, observe: Callable[[Handled], None]) -> Straight:
+    def straight(self, state: PromptStore, observe: Callable[[Handled], None]) -> Straight:
         """The way past the stories for what is usual, where `state` answers at once."""
-        return Straight(self._judge, self._work, self._sources, state, observe, metered=self._metered)
+        return Straight(
+            self._judge,
+            self._work,
+            self._sources,
+            state,
+            observe,
+            metered=self._metered,
+            task_seconds=self._limits.task_seconds,
+        )
 
     def go_on(self, begun: Begun, frame: Any, place: str, admitted: Admitted) -> Steps[Item]:
         """What becomes of a request that was begun straight on: the first that is asked is to run its handler."""
@@ -289,12 +300,12 @@ class ServerRole:
         try:
             if admitted.proof is not None:
                 yield from self._claim(admitted.proof)
-            frame = self.load(admitted, body)
+            frame, held = self.load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
             place = _ENVELOPE
             envelope = decode_envelope(value, size=len(body))
-            judged = self._judge.judge(envelope, key, admitted, weight(body))
+            judged = self._judge.judge(envelope, key, admitted, held)
             payload_type = envelope.payload_type
             if isinstance(judged.job.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)

@@ -7,28 +7,25 @@ until a request is accepted nothing is remembered of it, so that it can be told 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import AsapError
-from ..model import TaskStatus
-from ..plain import plain
+from ..plain import made
 from ..rules.slot import Fresh
 from ..sources import Sources
-from ..stores import StateStore
+from ..stores import PromptStore
 from ..wire import jsonrpc
+from ..wire.jsonrpc import check_call
 from ..wire.nouns import decode_envelope
 from .admission import Admitted
 from .commands import Handled, Invoke
-from .judging import Judge, prefers_async
+from .judging import PREFER_EXTENSION, Judge, prefers_async
 from .working import Work
 
 __all__ = ["Begun", "Item", "Straight"]
 
-_WORKING = TaskStatus.WORKING
 
-
-@plain
-class Item:
+class Item(NamedTuple):
     """What became of one request: the member to answer with, and where it failed, the error."""
 
     id: jsonrpc.RpcId
@@ -57,34 +54,37 @@ class Straight:
         judge: Judge,
         work: Work,
         sources: Sources,
-        state: StateStore,
+        state: PromptStore,
         observe: Callable[[Handled], None],
         *,
         metered: Collection[str],
+        task_seconds: float,
     ) -> None:
-        self._judge = judge
+        self._judge = judge.judge
         self._work = work
         self._elapsed = sources.clock.elapsed
         self._state = state
         self._observe = observe
         self._metered = metered
+        self._task_seconds = task_seconds
 
     def begin(self, frame: Any, admitted: Admitted, size: int, held: int) -> Begun | None:
         """Accepts a request, if it is one of a handler's; nothing where a story has to be told of it."""
         started = self._elapsed()
         try:
-            value, key = jsonrpc.check_call(frame)
+            value, key = check_call(frame)
             envelope = decode_envelope(value, size=size)
-            judged = self._judge.judge(envelope, key, admitted, held)
+            job, name, _, nonce, payer = self._judge(envelope, key, admitted, held)
         except AsapError:
             return None
-        if judged.name is None or judged.name in self._metered or (envelope.extensions and prefers_async(envelope)):
+        if name is None or name in self._metered:
             return None
-        job = judged.job
-        record, events = self._work.accepted(job, _WORKING)
-        if self._state.accept(record, judged.nonce, events, now=job.created).__class__ is not Fresh:
+        if envelope.extensions and PREFER_EXTENSION in envelope.extensions and prefers_async(envelope):
             return None
-        return self._work.invoke(self._work.task(record)), started, judged.payer
+        task, invoke = self._work.begun(job)
+        if self._state.begin(task, nonce).__class__ is not Fresh:
+            return None
+        return invoke, started, payer
 
     def take(self, begun: Begun) -> None:
         """Says that the task is in hand, where others may ask for that while its handler runs; to be `let_go`."""
@@ -97,8 +97,14 @@ class Straight:
     def end(self, begun: Begun, frame: Any, value: Any) -> Item | None:
         """What a handler that returned is answered with; nothing where the story has to go on from there."""
         invoke, started, _ = begun
-        ended = invoke.task.finish(value)
-        if ended is None or not self._state.write(ended[0]):
+        task, job, state = invoke.task, invoke.job, self._state
+        reply = task.reply(value)
+        if reply is None:
             return None
-        self._observe(Handled(invoke.job.envelope.payload_type, None, self._elapsed() - started))
-        return Item(frame.get("id"), ended[1], None, "id" not in frame)
+        member, now = reply
+        expires = now + self._task_seconds
+        envelope = frame["params"]["envelope"]
+        if not (state.end(job, envelope, member, now=now, expires=expires) or state.write(task.ended(member, now))):
+            return None
+        self._observe(made(Handled, (job.envelope.payload_type, None, self._elapsed() - started, "")))
+        return made(Item, (frame.get("id"), member, None, "id" not in frame))

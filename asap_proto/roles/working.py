@@ -9,8 +9,9 @@ from ..errors import AsapError, HandlerInterrupted, Overloaded, StateUnavailable
 from ..limits import Limits
 from ..model import TaskRequest, TaskStatus
 from ..model._value import JsonObject
+from ..plain import made
 from ..sources import Sources
-from ..stores import NEVER, Job, TaskEvent, TaskRecord
+from ..stores import NEVER, Job, Started, TaskEvent, TaskRecord
 from .commands import Background, Cancelled, Handled, Invoke, Observe, Pause, Returned, Saturated, Write
 from .running import Settled, TaskCancelled, TaskRole
 from .steps import Steps, ask, told
@@ -59,10 +60,15 @@ class Work:
         record = TaskRecord(job, status, self._worker, now + self.lease, now, 1, NEVER, 1, 0, runs)
         return record, (TaskEvent(1, now, "status_change", status),)
 
+    def begun(self, job: Job) -> tuple[Started, Invoke]:
+        """The same of a request that is run at once, with nothing written out that nobody may ask for; and its run."""
+        task = made(Started, (job, self._worker, job.created + self.lease))
+        return task, self.invoke(job, TaskRole(task, self._agent, self._sources, self._limits))
+
     def run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
         """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
         job = task.record.job
-        invoke = self.invoke(task)
+        invoke = self.invoke(job, task)
         begun = True
         self.take(job.task_id)
         try:
@@ -88,10 +94,10 @@ class Work:
                     else:
                         yield from task.settle(Overloaded("the server is shutting down"))
                 raise
-            if outcome.__class__ is Returned and (ended := task.finish(outcome.value)) is not None:
-                change, member = ended
+            if outcome.__class__ is Returned and (reply := task.reply(outcome.value)) is not None:
+                member, now = reply
                 try:
-                    if (yield from ask(Write(change))):
+                    if (yield from ask(Write(task.ended(member, now)))):
                         return Settled(member, None)
                 except StateUnavailable:
                     pass  # it is written at leisure
@@ -99,10 +105,10 @@ class Work:
         finally:
             self.let_go(job.task_id)
 
-    def invoke(self, task: TaskRole) -> Invoke:
+    def invoke(self, job: Job, task: TaskRole) -> Invoke:
         """What runs the task's handler."""
-        job = task.record.job
-        config = job.payload.config if job.payload.__class__ is TaskRequest else None
+        request = job.payload
+        config = request.config if request.__class__ is TaskRequest else None
         return Invoke(job.name, job, self._seconds(config) if config else self._limits.handler_seconds, task)
 
     def take(self, task_id: str) -> None:

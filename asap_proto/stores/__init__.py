@@ -2,8 +2,8 @@
 
 from .manifests import KeptManifest, ManifestCounts, ManifestStore, MemoryManifests
 from .memory import MemoryQuotas, MemoryState
-from .protocols import Accepted, NonceClaim, QuotaStore, Refused, StateStore
-from .records import NEVER, Change, Job, Slot, TaskEvent, TaskRecord
+from .protocols import Accepted, NonceClaim, PromptStore, QuotaStore, Refused, StateStore
+from .records import NEVER, Change, Job, Slot, Started, TaskEvent, TaskRecord
 
 __all__ = [
     "NEVER",
@@ -17,9 +17,11 @@ __all__ = [
     "MemoryQuotas",
     "MemoryState",
     "NonceClaim",
+    "PromptStore",
     "QuotaStore",
     "Refused",
     "Slot",
+    "Started",
     "StateStore",
     "TaskEvent",
     "TaskRecord",

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import evolve
 
 from ..errors import Overloaded
 from ..limits import Limits
 from ..model import StateSnapshot, TaskRequest, TaskStatus
+from ..plain import made
+from ..rules.identity import Identity
 from ..rules.lifecycle import is_final
 from ..rules.quota import Allowed, Buckets, Quota, RetryAfter
 from ..rules.slot import Fresh, look
@@ -24,20 +26,17 @@ from ..wire.nouns import decode, decode_envelope, encode
 from .codec import dump_event, dump_snapshot, load_snapshot
 from .nonces import Nonces
 from .protocols import Accepted, NonceClaim, Refused
-from .records import Change, Job, Slot, TaskEvent, TaskRecord
+from .records import RECORD_BYTES, Change, Job, Slot, Started, TaskEvent, TaskRecord
 from .spent import Spent
 
 __all__ = ["MemoryQuotas", "MemoryState"]
 
 _FRESH = Fresh()
-_WAITING = TaskStatus.INPUT_REQUIRED
+_WORKING, _WAITING, _COMPLETED = TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED, TaskStatus.COMPLETED
 _FINAL = frozenset(filter(is_final, TaskStatus))
 
 #: How often what is over is looked for, though no room is needed.
 _TIDY_SECONDS = 1.0
-
-#: Bytes that a record takes beside its request, its reply, its log and its snapshots.
-_RECORD_BYTES = 2048
 
 #: A request of more is kept as the objects that it is: there is room for few of them, and whoever asks for one in a few
 #: bytes, as a retry does, is not to cost a look at millions.
@@ -54,7 +53,7 @@ class _Kept:
         self.events = [*events]
         # Written out, so that what a handler goes on to do with its data changes nothing here.
         self.snapshots: OrderedDict[int, tuple[str, bytes]] | None = None
-        size = _RECORD_BYTES + record.job.size
+        size = RECORD_BYTES + record.job.size
         for event in events:
             if event.data is not None:
                 size += _bytes_of(event)
@@ -67,6 +66,47 @@ class _Kept:
     @property
     def expires(self) -> float:
         return self.record.expires
+
+
+class _Done(NamedTuple):
+    """A task that ended as nearly all do, of which nobody wrote while it ran: what is the same for all is left out."""
+
+    text: bytes
+    task_id: str
+    depth: int
+    caller: Identity | None
+    name: str
+    slot: Slot | None
+    created: float
+    held: int
+    owner: str
+    updated: float
+    expires: float
+    reply: bytes
+
+    @property
+    def snapshots(self) -> None:
+        """It has saved none."""
+
+    @property
+    def size(self) -> int:
+        return RECORD_BYTES + self.held + len(self.reply)
+
+    @property
+    def record(self) -> TaskRecord:
+        read = decode_envelope(load(self.text, depth=WRITTEN_MOST), size=len(self.text))
+        asked: Any = read.payload
+        job = Job(asked, read, self.task_id, self.depth, self.caller, self.name, self.slot, self.created, self.held)
+        return TaskRecord(
+            job, _COMPLETED, self.owner, 0.0, self.updated, 2, self.expires, events=2, runs=1, reply=self.reply
+        )
+
+    @property
+    def events(self) -> tuple[TaskEvent, ...]:
+        return (
+            TaskEvent(1, self.created, "status_change", _WORKING),
+            TaskEvent(2, self.updated, "status_change", _COMPLETED),
+        )
 
 
 class _Over:
@@ -130,33 +170,51 @@ class MemoryState:
         self._bytes = 0
         #: What of that is held by tasks that are over, and may go.
         self._done_bytes = 0
+        # A log that may have but one line is not one that ended as nearly all do.
+        self._packed_most = _PACKED_BYTES if limits.task_events > 1 else -1
         self._due = 0.0
         #: Those that wait to be told what they asked, in the order in which that is over, and what they take.
         self._waiting: OrderedDict[str, int] = OrderedDict()
         self._waiting_bytes = 0
-        self._live: OrderedDict[str, _Kept] = OrderedDict()
-        self._done: OrderedDict[str, _Kept | _Over] = OrderedDict()
+        self._live: OrderedDict[str, Started | _Kept] = OrderedDict()
+        self._done: OrderedDict[str, _Done | _Kept | _Over] = OrderedDict()
         self._slots: dict[tuple[str, str], str] = {}
         self._spent = Spent(limits.keys)
         self._nonces = Nonces(limits)
+
+    def __init_subclass__(cls) -> None:
+        # Who does more with what is accepted or written is to hear of every task.
+        if "accept" in vars(cls):
+            cls.begin = _begun_by_accept  # type: ignore[method-assign]
+        if "write" in vars(cls):
+            cls.end = _left_to_write  # type: ignore[method-assign]
 
     def accept(
         self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
     ) -> Accepted:
         if record is None:
             return _FRESH if nonce is None else self._nonces.claim(nonce, now=now) or _FRESH
+        kept = _Kept(record, events)
+        return self._accept(record.job, kept, kept.size, nonce, now)
+
+    def begin(self, task: Started, nonce: NonceClaim | None) -> Accepted:
+        job = task.job
+        return self._accept(job, task, RECORD_BYTES + job.size, nonce, job.created)
+
+    def _accept(self, job: Job, kept: Started | _Kept, size: int, nonce: NonceClaim | None, now: float) -> Accepted:
         if now >= self._due:
             self._tidy(now)
-        slot, over = record.job.slot, None
-        if slot is not None and (over := self._slots.get((slot.caller, slot.key))) is not None:
-            held = (self._live.get(over) or self._done[over]).record
-            if _is_held(held, now):
-                known = held.job.slot
-                return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
-        elif slot is not None and self._spent.has(slot, now=now):
-            return Refused("forgotten")
-        kept = _Kept(record, events)
-        size = kept.size
+        slot, place, over = job.slot, None, None
+        if slot is not None:
+            place = (slot.caller, slot.key)
+            over = self._slots.get(place)
+            if over is not None:
+                held = (self._live.get(over) or self._done[over]).record
+                if _is_held(held, now):
+                    known = held.job.slot
+                    return look(over, held.reply, known=known.digest if known else b"", digest=slot.digest)
+            elif self._spent.has(slot, now=now):
+                return Refused("forgotten")
         is_crowded = self._bytes + size > self._most_bytes or len(self._live) + len(self._done) >= self._most
         if is_crowded and not self._can_make_room(size, over):
             return Refused("tasks full")
@@ -166,11 +224,47 @@ class MemoryState:
             self._drop(over)
         while is_crowded and self._is_crowded(size):
             self._make_room(now)
-        self._live[record.job.task_id] = kept
+        self._live[job.task_id] = kept
         self._bytes += size
-        if slot is not None:
-            self._slots[slot.caller, slot.key] = record.job.task_id
+        if place is not None:
+            self._slots[place] = job.task_id
         return _FRESH
+
+    def end(self, job: Job, envelope: dict[str, Any], reply: bytes, *, now: float, expires: float) -> bool:
+        id, held = job.task_id, job.size
+        task = self._live.get(id)
+        if not isinstance(task, Started) or held > self._packed_most:
+            return False
+        try:
+            text = dump(envelope)
+        except TypeError:  # its handler was given the very input, and may have put anything there
+            return False
+        if len(text) > _PACKED_BYTES:
+            return False
+        del self._live[id]
+        self._done[id] = made(
+            _Done,
+            (
+                bytes(memoryview(text)),  # as in _exact
+                id,
+                job.depth,
+                job.caller,
+                job.name,
+                job.slot,
+                job.created,
+                held,
+                task.owner,
+                now,
+                expires,
+                reply,
+            ),
+        )
+        more = len(reply)
+        self._bytes += more
+        self._done_bytes += RECORD_BYTES + held + more
+        while self._bytes > self._most_bytes and self._done:
+            self._make_room(now)
+        return True
 
     def read(self, task_id: str, *, now: float) -> TaskRecord | None:
         kept = self._live.get(task_id) or self._done.get(task_id)
@@ -179,9 +273,10 @@ class MemoryState:
     def write(self, change: Change) -> bool:
         record = change.record
         job = record.job
-        kept = self._live.get(job.task_id)
-        if kept is None or (before := kept.record).version != record.version - 1:
+        found = self._live.get(job.task_id)
+        if found is None or (before := found.record).version != record.version - 1:
             return False
+        kept = found if isinstance(found, _Kept) else self._written_of(found)
         status = record.status
         if status is not before.status and (status is _WAITING or before.status is _WAITING):
             self._count_waiting(kept, status)
@@ -228,9 +323,13 @@ class MemoryState:
     def renew(self, owner: str, *, until: float) -> Mapping[str, int]:
         held = {}
         for id, kept in self._live.items():
-            if kept.record.owner == owner and kept.record.status is not _WAITING:
-                kept.record.lease = until  # type: ignore[misc]  # the record is ours
-                held[id] = kept.record.version
+            record = kept.record
+            if record.owner == owner and record.status is not _WAITING:
+                if isinstance(kept, Started):
+                    self._live[id] = kept._replace(lease=until)
+                else:
+                    record.lease = until  # type: ignore[misc]  # the record is ours
+                held[id] = record.version
         return held
 
     def take_over(self, owner: str, *, now: float, until: float, most: int) -> tuple[TaskRecord, ...]:
@@ -238,9 +337,11 @@ class MemoryState:
         for kept in self._live.values():
             if len(taken) == most:
                 break
-            if kept.record.lease <= now and kept.record.status is not _WAITING:
-                kept.record = _owned(kept.record, owner, until)
-                taken.append(kept.record)
+            record = kept.record
+            if record.lease <= now and record.status is not _WAITING:
+                whole = kept if isinstance(kept, _Kept) else self._written_of(kept)
+                whole.record = _owned(record, owner, until)
+                taken.append(whole.record)
         return tuple(taken)
 
     def tasks(self, *, status: TaskStatus | None = None, after: str = "", most: int = 100) -> tuple[TaskRecord, ...]:
@@ -255,6 +356,11 @@ class MemoryState:
             self._drop(id)
         self._nonces.forget(now=now, most=most)
         return len(gone)
+
+    def _written_of(self, task: Started) -> _Kept:
+        """What is kept of a task from now on, of which somebody writes."""
+        kept = self._live[task.job.task_id] = _Kept(task.record, task.events)
+        return kept
 
     def _count_waiting(self, kept: _Kept, status: TaskStatus) -> None:
         """Raises `Overloaded` where one more can't wait."""
@@ -293,7 +399,7 @@ class MemoryState:
         self._due = now + _TIDY_SECONDS
 
     def _drop(self, id: str) -> None:
-        kept: _Kept | _Over | None = self._live.pop(id, None)
+        kept: Started | _Done | _Kept | _Over | None = self._live.pop(id, None)
         self._waiting_bytes -= self._waiting.pop(id, 0)
         if kept is None:
             kept = self._done.pop(id)
@@ -317,6 +423,14 @@ class MemoryState:
         while len(kept.snapshots) > self._limits.task_snapshots:
             _, (_, dropped) = kept.snapshots.popitem(last=False)
             kept.size -= len(dropped)
+
+
+def _begun_by_accept(self: MemoryState, task: Started, nonce: NonceClaim | None) -> Accepted:
+    return self.accept(task.record, nonce, task.events, now=task.job.created)
+
+
+def _left_to_write(*told: Any, **more: Any) -> bool:
+    return False
 
 
 def _packed(kept: _Kept) -> _Kept | _Over:

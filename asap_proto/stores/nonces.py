@@ -13,6 +13,7 @@ __all__ = ["Nonces"]
 #: A power of two. A dict that grows is moved as a whole, which for a million nonces takes a good part of a second: in
 #: so many dicts none is ever large.
 _TABLES: Final = 256
+_LAST: Final = _TABLES - 1
 
 #: How many that are over a claim looks for before it is refused for want of room; those left are found by the next.
 _SWEEP: Final = 1000
@@ -40,7 +41,7 @@ class Nonces:
         sender = claim.sender
         key = (sender, claim.nonce)
         # Not by the bits by which a dict finds the key's place in itself.
-        table = self._until[hash(key) >> 16 & _TABLES - 1]
+        table = self._until[hash(key) >> 16 & _LAST]
         if key in table:
             if now < table[key]:
                 return Refused("repeated")
@@ -49,14 +50,16 @@ class Nonces:
         # Two for each that comes: the tables shrink as they age, and no caller pays for the whole of them.
         if order and order[0][1] <= now:
             self.forget(now=now, most=2)
-        senders = self._senders[hash(sender) >> 16 & _TABLES - 1]
-        if self._count >= self._most or senders.get(sender, 0) >= self._each:
+        senders = self._senders[hash(sender) >> 16 & _LAST]
+        held = senders.get(sender, 0)
+        if self._count >= self._most or held >= self._each:
             self.forget(now=now, most=_SWEEP)
-            if self._count >= self._most or senders.get(sender, 0) >= self._each:
+            held = senders.get(sender, 0)
+            if self._count >= self._most or held >= self._each:
                 return Refused("nonces full")
         until = table[key] = claim.until
         order.append((key, until))
-        senders[sender] = senders.get(sender, 0) + 1
+        senders[sender] = held + 1
         self._count += 1
         return None
 
@@ -67,14 +70,14 @@ class Nonces:
             if not order or now < order[0][1]:
                 break
             key, until = order.popleft()
-            if self._until[hash(key) >> 16 & _TABLES - 1].get(key) == until:
+            if self._until[hash(key) >> 16 & _LAST].get(key) == until:
                 self._drop(key)
 
     def _drop(self, key: tuple[str, str]) -> None:
-        del self._until[hash(key) >> 16 & _TABLES - 1][key]
+        del self._until[hash(key) >> 16 & _LAST][key]
         self._count -= 1
         sender = key[0]
-        senders = self._senders[hash(sender) >> 16 & _TABLES - 1]
+        senders = self._senders[hash(sender) >> 16 & _LAST]
         if senders[sender] == 1:
             del senders[sender]
         else:

@@ -6,15 +6,15 @@ Times are Unix seconds, handed in: what outlives a process can't be measured by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ..model import StateSnapshot, TaskStatus
 from ..plain import plain
 from ..rules.quota import Allowed, RetryAfter
 from ..rules.slot import Busy, Fresh, Kept, Reused
-from .records import Change, TaskEvent, TaskRecord
+from .records import Change, Job, Started, TaskEvent, TaskRecord
 
-__all__ = ["Accepted", "NonceClaim", "QuotaStore", "Refused", "StateStore"]
+__all__ = ["Accepted", "NonceClaim", "PromptStore", "QuotaStore", "Refused", "StateStore"]
 
 
 @plain
@@ -80,6 +80,23 @@ class StateStore(Protocol):
 
     def forget(self, *, now: float, most: int = 1000) -> int:
         """Drops what has expired, at most so many of each kind; answers how many tasks went."""
+
+
+class PromptStore(Protocol):
+    """A `StateStore` that answers at once, and need not be told of a run twice that ends as nearly all do."""
+
+    def begin(self, task: Started, nonce: NonceClaim | None) -> Accepted:
+        """Accepts a task that is to run now: as `StateStore.accept` does its record and the first line of its log."""
+
+    def end(self, job: Job, envelope: dict[str, Any], reply: bytes, *, now: float, expires: float) -> bool:
+        """Completes a task, as `StateStore.write` does its record and the second line of its log.
+
+        `envelope` is the JSON object that its own was read from. False, with nothing done, where somebody has written
+        of the task since, or it has to be kept in another way: then it is to be written.
+        """
+
+    def write(self, change: Change) -> bool:
+        """The same as `StateStore.write`."""
 
 
 class QuotaStore(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from ..model import Envelope, Payload, StateSnapshot, Task, TaskRequest, TaskStatus
 from ..model._value import JsonObject
@@ -10,10 +11,25 @@ from ..model.ulid import EPOCH
 from ..plain import plain
 from ..rules.identity import Identity
 
-__all__ = ["NEVER", "Change", "Job", "Slot", "TaskEvent", "TaskRecord", "seconds_of", "task_of", "time_of"]
+__all__ = [
+    "NEVER",
+    "RECORD_BYTES",
+    "Change",
+    "Job",
+    "Slot",
+    "Started",
+    "TaskEvent",
+    "TaskRecord",
+    "seconds_of",
+    "task_of",
+    "time_of",
+]
 
 #: When a record expires whose task is not over.
 NEVER = float("inf")
+
+#: Bytes that a record takes in memory beside its request, its reply, its log and its snapshots.
+RECORD_BYTES = 2048
 
 
 @plain
@@ -99,6 +115,43 @@ class Change:
     record: TaskRecord
     events: tuple[TaskEvent, ...] = ()
     snapshot: StateSnapshot | None = None
+
+
+class Started(NamedTuple):
+    """A task that is accepted to run at once, as long as nobody has written of it: nearly all are over by then.
+
+    It is made a record, and the first line of its log, for whoever asks. `lease` is when that ends.
+    """
+
+    job: Job
+    owner: str
+    lease: float
+
+    @property
+    def slot(self) -> Slot | None:
+        return self.job.slot
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return RECORD_BYTES + self.job.size
+
+    @property
+    def expires(self) -> float:
+        return NEVER
+
+    @property
+    def snapshots(self) -> None:
+        """It has none yet."""
+
+    @property
+    def record(self) -> TaskRecord:
+        created = self.job.created
+        return TaskRecord(self.job, TaskStatus.WORKING, self.owner, self.lease, created, 1, NEVER, 1, 0, 1)
+
+    @property
+    def events(self) -> tuple[TaskEvent, ...]:
+        return (TaskEvent(1, self.job.created, "status_change", TaskStatus.WORKING),)
 
 
 def seconds_of(at: datetime) -> float:

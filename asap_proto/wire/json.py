@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import MalformedJson
 
-__all__ = ["WRITTEN_MOST", "dump", "keys", "load", "refuse_any_duplicate", "weight"]
+__all__ = ["WRITE", "WRITTEN_MOST", "dump", "keys", "load", "load_weighed", "refuse_any_duplicate", "weight"]
 
 # What never closes ends with the text, or each of its quotes would be looked at as if it opened one.
 _strings = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL).finditer
@@ -31,12 +31,13 @@ _SHORT = 4096
 #: How many levels `dump` writes.
 WRITTEN_MOST = 254
 
-_WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+#: How `dump` writes.
+WRITE = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
 def dump(value: Any) -> bytes:
     """The compact text; raises `TypeError` for what is no JSON: a set, a key that is no string, 2**64."""
-    return orjson.dumps(value, None, _WRITE)
+    return orjson.dumps(value, None, WRITE)
 
 
 def keys(*names: str) -> tuple[str, ...]:
@@ -48,29 +49,36 @@ def keys(*names: str) -> tuple[str, ...]:
 
 
 def load(text: bytes, *, depth: int, values: int | None = None, unique: bool = False) -> Any:
-    """The value; raises `MalformedJson`, also for more than `depth` levels, or than so many `values`.
+    """The value that `load_weighed` reads."""
+    return load_weighed(text, depth=depth, values=values, unique=unique)[0]
 
+
+def load_weighed(text: bytes, *, depth: int, values: int | None = None, unique: bool = False) -> tuple[Any, int]:
+    """The value, and the `weight` of its text.
+
+    Raises `MalformedJson`, also for more than `depth` levels, or than so many `values`.
     Values are counted before they are made, for of each byte of ``[],`` a parser makes some fifty.
     With `unique`, for whoever must trust what the text says of its sender: where two keys could name a
     sender, no key may stand twice in a request, its params, its envelope or its extensions. Of two equal
     keys one parser keeps the first, another the last, so that a gateway and we could read different ones.
     """
-    if values is not None and len(text) > 2 * values and _too_many(text, values):
+    size = len(text)
+    if values is not None and size > 2 * values and _too_many(text, values):
         raise MalformedJson(f"more than {values} values")
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"not JSON: {error.msg} at character {error.pos}") from None
-    # Each level costs a bracket: few brackets can't be deep.
-    if len(text) > _SHORT:
-        brackets = text.count(b"{") + text.count(b"[")
+    if size > _SHORT:
+        marks = _marks(text, 0, size)
     else:
-        brackets = len(text) - len(text.replace(b"{", b"").replace(b"[", b""))
-    if brackets > depth and _too_deep(value, depth):
+        marks = size - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
+    # Each level costs a bracket, which is a mark: few of them can't be deep.
+    if marks > depth and text.count(b"{") + text.count(b"[") > depth and _too_deep(value, depth):
         raise MalformedJson(f"nested deeper than {depth} levels")
     if unique:
         _refuse_duplicates(text)
-    return value
+    return value, _weight(text, marks)
 
 
 def _too_many(text: bytes, most: int) -> bool:
@@ -88,14 +96,14 @@ def _too_many(text: bytes, most: int) -> bool:
 
 def weight(text: bytes) -> int:
     """How many bytes the values of a text take in memory, about, and rather more than less."""
+    return _weight(text, _marks(text, 0, len(text)))
+
+
+def _weight(text: bytes, marks: int) -> int:
     each = 1
     # One character is found much faster than two.
     if not text.isascii() or (b"\\" in text and b"\\u" in text):
         each = 4 if any(lead in text for lead in _WIDE) else 2
-    if len(text) > _SHORT:
-        marks = _marks(text, 0, len(text))
-    else:
-        marks = len(text) - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
     return each * len(text) + _VALUE_BYTES * marks
 
 

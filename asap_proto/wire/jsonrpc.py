@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from ..errors import (
 )
 from ..limits import ID_LENGTH, KEY_LENGTH
 from .faults import FAULTS_MOST, step, wrong
-from .json import dump, keys
+from .json import WRITE, dump, keys
 
 __all__ = [
     "METHOD",
@@ -45,6 +46,9 @@ _JSONRPC, _METHOD, _PARAMS, _ID, _ENVELOPE, _KEY = keys(
     "jsonrpc", "method", "params", "id", "envelope", "idempotency_key"
 )
 _MEMBERS = frozenset({_JSONRPC, _METHOD, _PARAMS, _ID})
+_pick = itemgetter(_JSONRPC, _METHOD, _PARAMS, _ID)
+#: Version and method of a usual request, and the classes of its id and its params.
+_USUAL = ("2.0", METHOD, str, dict)
 
 #: JSON-RPC 2.0 section 5.1; peers expect these very words.
 _MESSAGES = {
@@ -86,21 +90,13 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
 
     Raises `InvalidRequest`, `MalformedEnvelope` or `UnknownMethod`, in the order that ASAP: order of checks gives.
     """
-    params: Any = None
     try:
         # What every release sends; whatever else there is gets the long look.
-        params, id = frame[_PARAMS], frame[_ID]
-        plain = (
-            len(frame) == 4
-            and frame[_JSONRPC] == "2.0"
-            and frame[_METHOD] == METHOD
-            and id.__class__ is str
-            and len(id) <= ID_LENGTH
-            and params.__class__ is dict
-        )
-    except (KeyError, TypeError, IndexError):
-        plain = False
-    if not plain:
+        version, method, params, id = _pick(frame)
+        told = (version, method, id.__class__, params.__class__)
+        if told != _USUAL or len(frame) != 4 or len(id) > ID_LENGTH:
+            params = _check_frame(frame)["params"]
+    except (KeyError, TypeError):
         params = _check_frame(frame)["params"]
     envelope, key = params.get(_ENVELOPE), params.get(_KEY)
     if envelope.__class__ is not dict:
@@ -151,7 +147,7 @@ def request(envelope: dict[str, Any], *, id: RpcId, idempotency_key: str | None)
 
 def success(envelope: dict[str, Any]) -> bytes:
     """The ``result`` member of an answer, ready to be kept and sent under any id."""
-    return b"".join((b'"result":{"envelope":', dump(envelope), b"}"))
+    return b"".join((b'"result":{"envelope":', orjson.dumps(envelope, None, WRITE), b"}"))
 
 
 def error_member(error: AsapError) -> dict[str, Any]:

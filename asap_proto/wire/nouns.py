@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from ..errors import AsapError, Fault, MalformedEnvelope, MalformedPayload
 from ..limits import FILE_SCHEMES, ID_LENGTH
-from ..model import PARTS, SPELLINGS, Envelope, FilePart, Part, Payload, TaskStatus, payload_name
+from ..model import PARTS, SPELLINGS, Envelope, FilePart, Part, Payload, TaskResponse, TaskStatus, payload_name
 from ..model._value import ID, Value
 from ..model.parts import scheme_of
 from . import faults
@@ -23,6 +23,7 @@ from .stamps import USUAL, read_stamp
 
 __all__ = ["decode", "decode_envelope", "decode_part", "encode", "encode_reply", "encode_result"]
 
+K = TypeVar("K")
 V = TypeVar("V", bound=Value)
 
 _TAGS = {tag_of(part): part for part in PARTS}
@@ -81,7 +82,7 @@ def decode_envelope(
     try:
         if size is not None and size <= ID_LENGTH and not lenient:
             return _read_brief(value)  # type: ignore[no-any-return]
-        return decoder(Envelope, _Manner(lenient, opened=True))(value)  # type: ignore[no-any-return]
+        return _OPENED[lenient](value)  # type: ignore[no-any-return]
     except _Refused:
         envelope = decode(Envelope, value, lenient=lenient, error=error)
         kind = SPELLINGS[envelope.payload_type]
@@ -141,6 +142,31 @@ def encode_reply(
     }
 
 
+def encode_completed(
+    request: Envelope, task_id: str, result: dict[str, Any], *, id: str, at: datetime, sender: str
+) -> dict[str, Any]:
+    """The same as `encode_reply` with the `TaskResponse` of a completed task: what nearly every request ends in."""
+    kind = request.payload_type
+    return {
+        "id": id,
+        "asap_version": request.asap_version,
+        "timestamp": at,
+        "sender": sender,
+        "recipient": request.sender,
+        "payload_type": "task.response" if kind == "task.request" else payload_name(TaskResponse, like=kind),
+        "payload": {
+            "task_id": task_id,
+            "status": "completed",
+            "result": result,
+            "final_state": None,
+            "metrics": None,
+        },
+        "correlation_id": request.id or id,
+        "trace_id": request.trace_id,
+        "extensions": None,
+    }
+
+
 def encode_result(task_id: str, result: dict[str, Any] | None) -> dict[str, Any]:
     """The `TaskResponse` of a completed task, as a plain object."""
     status = TaskStatus.COMPLETED
@@ -167,10 +193,13 @@ def decoder(cls: type[Value], how: _Manner = _Manner()) -> Callable[[Any], Any]:
     # To pick all fields at once costs a third of a look at each. Where some are absent they are filled in first;
     # what then is too much is unknown.
     most, pick = len(fields) + bool(tag), f"{''.join(f'{s.name}, ' for s in fields)}= pick(value)"
-    lines += [" try:", f"  if len(value) != {most}: value = absent | value", f"  {pick}", " except KeyError:"]
-    lines += ["  value = absent | value", f"  try: {pick}", "  except KeyError: raise Refused from None"]
-    if not how.lenient:
-        lines.append(f" if len(value) != {most} and not value.keys() <= known: raise Refused")
+    filled = f"if len(value) != {most} and not value.keys() <= known: raise Refused" if not how.lenient else "pass"
+    lines += [" try:", f"  if len(value) == {most}: {pick}", "  else:", "   value = absent | value", f"   {pick}"]
+    lines += [f"   {filled}", " except KeyError:", "  value = absent | value", f"  try: {pick}"]
+    lines += ["  except KeyError: raise Refused from None", f"  {filled}"]
+    lines += _class_lines(fields, names)
+    if not how.brief:
+        lines += _length_lines([shape for shape in fields if shape.rule is ID])
     for shape in fields:
         lines += [f" {line}" for line in _field_lines(shape, names, how)]
     if how.opened:
@@ -204,19 +233,36 @@ class _Readers(dict[str, Callable[[Any], Any] | None]):
         return read
 
 
+def _class_lines(fields: tuple[Shape, ...], names: dict[str, Any]) -> list[str]:
+    """The lines that check the classes of the fields: all at once, where they are what they were before."""
+    classed = [shape for shape in fields if shape.sort in _CLASSES]
+    # There are no more combinations that are sound than the nullable fields allow.
+    names["sound"] = set()
+    found = f"({''.join(f'{shape.name}.__class__, ' for shape in classed)})"
+    lines = [f" if {found} not in sound:"]
+    for shape in classed:
+        absent = f" and {shape.name} is not None" if shape.nullable else ""
+        lines.append(f"  if {shape.name}.__class__ is not {_CLASSES[shape.sort]}{absent}: raise Refused")
+    return [*lines, f"  sound.add({found})"]
+
+
+def _length_lines(ids: list[Shape]) -> list[str]:
+    """The lines that look how long ids are: at all of them together first, which nearly always are short."""
+    long = " or ".join(f"({shape.name} is not None and len({shape.name}) > {ID_LENGTH})" for shape in ids)
+    together = "".join(f"{{{shape.name}}}" for shape in ids)
+    return [f" if len(f'{together}') > {ID_LENGTH} and ({long}): raise Refused"] if ids else []
+
+
 def _field_lines(shape: Shape, names: dict[str, Any], how: _Manner) -> list[str]:
-    """The lines that check and convert one field."""
+    """The lines that check and convert one field, whose class was looked at."""
     name, lines = shape.name, _conversion(shape, names, how)
-    if shape.rule and not (how.brief and shape.rule is ID):
+    if shape.rule and shape.rule is not ID:
         names[f"check_{name}"] = shape.rule.check
         names.update(shape.rule.names)
         lines.append(f"if {shape.rule.quick.format(v=name)} and check_{name}({name}) is not None: raise Refused")
     if shape.nullable and lines:
-        lines = [f"if {name} is not None:", *(f" {line}" for line in lines)]
-    if (kind := _CLASSES.get(shape.sort)) is None:
-        return lines
-    absent = f" and {name} is not None" if shape.nullable else ""
-    return [f"if {name}.__class__ is not {kind}{absent}: raise Refused", *lines]
+        return [f"if {name} is not None:", *(f" {line}" for line in lines)]
+    return lines
 
 
 def _conversion(shape: Shape, names: dict[str, Any], how: _Manner) -> list[str]:
@@ -261,19 +307,21 @@ def _encoder(cls: type[Value]) -> Callable[[Any], dict[str, Any]]:
     return _compiled(lines, names, cls, "encode_noun")
 
 
-class _Made(dict[type[Value], Callable[[Any], Any]]):
-    """A function for each noun, made when it is first asked for; found faster than behind `once`."""
+class _Made(dict[K, Callable[[Any], Any]]):
+    """A function for each noun, or manner, made when it is first asked for; found faster than behind `once`."""
 
-    def __init__(self, make: Callable[[type[Value]], Callable[[Any], Any]]) -> None:
+    def __init__(self, make: Callable[[K], Callable[[Any], Any]]) -> None:
         self._make = make
 
-    def __missing__(self, cls: type[Value]) -> Callable[[Any], Any]:
-        made = self[cls] = self._make(cls)
+    def __missing__(self, key: K) -> Callable[[Any], Any]:
+        made = self[key] = self._make(key)
         return made
 
 
-_ENCODERS = _Made(_encoder)
-_STRICT = _Made(decoder)
+_ENCODERS: _Made[type[Value]] = _Made(_encoder)
+_STRICT: _Made[type[Value]] = _Made(decoder)
+#: What reads an envelope and its payload, strictly or past unknown fields.
+_OPENED: _Made[bool] = _Made(lambda lenient: decoder(Envelope, _Manner(lenient, opened=True)))
 
 
 def _compiled(lines: list[str], names: dict[str, Any], cls: type[Value], function: str) -> Callable[..., Any]:

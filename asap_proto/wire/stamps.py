@@ -12,7 +12,7 @@ __all__ = ["USUAL", "read_stamp"]
 
 #: Whether ``{v}`` looks as every release writes times, 2026-01-02T03:04:05.123456Z. Nothing else that
 #: `datetime.fromisoformat` takes has these characters in these places, so it alone can judge the rest.
-USUAL = "{v}.__class__ is str and len({v}) == 27 and {v}[4:20:3] == '--T::.' and {v}[26] == 'Z'"
+USUAL = "{v}.__class__ is str and {v}[4:20:3] == '--T::.' and {v}[26:] == 'Z'"
 
 _calendar = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"

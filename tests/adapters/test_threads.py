@@ -17,6 +17,10 @@ from asap_proto import Limits, TaskRequest
 from asap_proto.errors import HandlerFailed, MispairedReply, Overloaded
 from asap_proto.http import HttpResponse
 from asap_proto.rules.retry import RetryRule
+from asap_proto.rules.slot import Fresh
+from asap_proto.stores import Started
+from asap_proto.wire.nouns import encode
+from asap_testkit.records import T, job_of
 
 from .test_cancelling import ME, WORKER, frame
 
@@ -261,3 +265,13 @@ def test_whoever_follows_hears_the_end_at_once():
             held.set()
             *_, last = updates
         assert last.result == asked.result(10).result == {"done": True}
+
+
+def test_a_task_that_is_ended_straight_on_wakes_who_follows():
+    """As each write does: they would look again only much later."""
+    performer = Agent(WORKER).app()._performer
+    task = Started(job_of(), "one", T + 15.0)
+    performer._followers[task.job.task_id], performer._told[task.job.task_id] = {1: 0}, 0
+    assert performer.begin(task, None) == Fresh()
+    assert performer.end(task.job, encode(task.job.envelope), b"reply", now=T, expires=T + 100.0)
+    assert performer._told == {task.job.task_id: 1}

@@ -5,7 +5,6 @@ from typing import Any
 
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.roles import Admitted, Returned
-from asap_proto.wire.json import weight
 
 from .link import Link
 
@@ -19,7 +18,7 @@ def post_straight(wire: Link, frame: Any, **headers: str) -> HttpResponse:
     admitted = wire.run(wire.server.admit(head))
     assert isinstance(admitted, Admitted)
     straight = wire.server.straight(wire.state, wire.events.append)
-    frame, size, held = wire.server.load(admitted, body), len(body), weight(body)
+    (frame, held), size = wire.server.load(admitted, body), len(body)
     begun = straight.begin(frame, admitted, size, held)
     if begun is None:
         return wire.server.answer(wire.run(wire.server.item(frame, "$", admitted, size, held)), admitted)

@@ -27,9 +27,11 @@ from asap_proto.stores import (
     NonceClaim,
     Refused,
     Slot,
+    Started,
     TaskEvent,
     TaskRecord,
 )
+from asap_proto.wire.nouns import encode
 from asap_testkit import NOW, echo_manifest, letter
 
 SECONDS = st.floats(0, 100, allow_nan=False)
@@ -133,11 +135,13 @@ class TasksMachine(Timed):
         self.done = {}
         self.logs = {}
         self.nonces = {}
+        #: Those that were begun straight on, and of which nobody has written since.
+        self.started = set()
 
     def record(self, slot, size):
         self.count += 1
         job = Job(REQUEST.payload, REQUEST, f"task_{self.count:04d}", 0, None, "echo", slot, self.now, size)
-        return TaskRecord(job, TaskStatus.WORKING, "w1", self.now + 60, self.now, events=1)
+        return TaskRecord(job, TaskStatus.WORKING, "w1", self.now + 60, self.now, events=1, runs=1)
 
     def is_held(self, record):
         """Whether its key still stands for it."""
@@ -150,13 +154,17 @@ class TasksMachine(Timed):
         digest=st.sampled_from([b"1", b"2"]),
         nonce=st.none() | FEW,
         size=st.sampled_from([1, 40, 2000]),
+        straight=st.booleans(),
     )
-    def accept(self, key, digest, nonce, size):
+    def accept(self, key, digest, nonce, size, straight):
         record = self.record(Slot("s", key, digest) if key else None, size)
         before = self.store.tasks()
         claim = NonceClaim("s", nonce, self.now + 60) if nonce else None
         event = TaskEvent(1, self.now, "status_change", TaskStatus.WORKING)
-        answer = self.store.accept(record, claim, (event,), now=self.now)
+        if straight:
+            answer = self.store.begin(Started(record.job, record.owner, record.lease), claim)
+        else:
+            answer = self.store.accept(record, claim, (event,), now=self.now)
         known = self.slots.get(key)
         known = known and (self.live.get(known) or self.done.get(known))
         held = known if known and self.is_held(known) else None
@@ -170,6 +178,8 @@ class TasksMachine(Timed):
             assert not seen
             self.live[record.id] = record
             self.logs[record.id] = [1]
+            if straight:
+                self.started.add(record.id)
             if key:
                 self.slots[key] = record.id
             if nonce:
@@ -232,9 +242,11 @@ class TasksMachine(Timed):
             assert status is TaskStatus.INPUT_REQUIRED is not record.status
             waiting = [self.store._live[id].size for id in self.store._waiting]
             assert waiting or 2 * self.store._live[id].size > self.LIMITS.task_bytes
+            self.started.discard(id)  # which was tried, at least
             return
         if stale:
             return
+        self.started.discard(id)
         self.logs[id].append(after.events)
         if final:
             del self.live[id]
@@ -243,6 +255,20 @@ class TasksMachine(Timed):
             self.live[id] = after
         if job.slot is None and record.job.slot is not None and self.slots.get(record.job.slot.key) == id:
             del self.slots[record.job.slot.key]
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), reply=st.sampled_from([b"", b"reply"]))
+    def end(self, data, reply):
+        """What ends without a word of it is over as if it had been written; what somebody wrote of is not touched."""
+        id = data.draw(st.sampled_from(sorted(self.live)))
+        record = self.live[id]
+        expires = self.now + 60
+        envelope = encode(record.job.envelope)
+        assert self.store.end(record.job, envelope, reply, now=self.now, expires=expires) is (id in self.started)
+        if id in self.started:
+            told = {"updated": self.now, "version": 2, "expires": expires, "events": 2, "reply": reply}
+            self.done[id] = evolve(self.live.pop(id), status=TaskStatus.COMPLETED, lease=0.0, **told)
+            self.logs[id].append(2)
 
     @precondition(lambda self: self.done)
     @rule(data=st.data())
@@ -275,6 +301,7 @@ class TasksMachine(Timed):
             assert (record.owner, record.lease) == (owner, self.now + 60)
             assert record.version == self.live[record.id].version + 1
             self.live[record.id] = record
+            self.started.discard(record.id)
 
     @rule()
     def forget(self):

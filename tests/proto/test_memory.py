@@ -10,7 +10,8 @@ from asap_proto.limits import Limits
 from asap_proto.model import TaskRequest, TaskStatus
 from asap_proto.rules.quota import Allowed, RetryAfter, parse_quota
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
-from asap_proto.stores import NEVER, Change, MemoryQuotas, MemoryState, Refused
+from asap_proto.stores import NEVER, Change, MemoryQuotas, MemoryState, Refused, Started, TaskEvent
+from asap_proto.wire.nouns import encode
 from asap_testkit.records import T, changed, ended, event_of, job_of, nonce_of, record_of, snapshot_of
 
 SUBMITTED, WORKING, WAITING = TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED
@@ -40,6 +41,19 @@ def finished(store, id, key=None, *, reply=b"", size=0, expires=T + 100.0):
 
 def ids(store):
     return [record.id for record in store.tasks()]
+
+
+def begun(store, id="task_1", key=None, size=0):
+    """A task that is accepted to run at once."""
+    task = Started(job_of(id, key, size=size), "one", T + 15.0)
+    assert store.begin(task, None) == Fresh()
+    return task
+
+
+def over(store, task, reply=b"reply"):
+    """Whether it could be completed without its record."""
+    job = task.job
+    return store.end(job, encode(job.envelope), reply, now=T + 1, expires=T + 100.0)
 
 
 # -- keys ------------------------------------------------------------------------------------------------------------
@@ -328,6 +342,141 @@ def test_a_large_request_that_is_over_is_not_read_again_for_whoever_asks_for_it(
     record.job.payload.input["pad"] = "x" * 20_000
     assert store.write(ended(record, reply=b"reply"))
     assert store.read("task_1", now=T).job is record.job
+
+
+# -- tasks that end as nearly all do -----------------------------------------------------------------------------------
+
+
+def test_a_task_that_is_begun_and_ended_is_told_like_one_that_is_written():
+    """While it runs and when it is over: its record, its log, its key, and the room that it takes."""
+    straight, told = MemoryState(), MemoryState()
+    task, written = begun(straight, key="key", size=7), running(told, key="key", size=7)
+    for store in (straight, told):
+        assert store.read("task_1", now=T) == written
+        assert store.tasks(status=WORKING) == (written,)
+        assert store.events("task_1", after=0, most=9) == (event_of(1),)
+        assert store.snapshot("task_1") is None
+        assert accept(store, record_of(job_of("task_2"))) == Busy("task_1")
+        assert store._bytes == RECORD + 7
+    assert over(straight, task)
+    line = TaskEvent(2, T + 1, "status_change", TaskStatus.COMPLETED)
+    change = ended(written, reply=b"reply", updated=T + 1, events=2)
+    assert told.write(Change(change.record, (line,)))
+    for store in (straight, told):
+        assert store.read("task_1", now=T) == told.read("task_1", now=T)
+        assert store.events("task_1", after=0, most=9) == (event_of(1), line)
+        assert store.snapshot("task_1") is None
+        assert accept(store, record_of(job_of("task_2"))) == Kept("task_1", b"reply")
+        assert store._bytes == store._done_bytes == RECORD + 7 + 5
+        assert store.read("task_1", now=T + 100.0) is None
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        lambda store, record: store.write(changed(record, event_of(2, {"percent": 1}))),
+        lambda store, record: store.take_over("two", now=T + 15.0, until=T + 30.0, most=1),
+        lambda store, record: store.write(ended(record)),
+        lambda store, record: store.forget(now=T) or store._drop("task_1"),
+    ],
+    ids=["written", "taken over", "over", "gone"],
+)
+def test_a_task_that_others_wrote_of_is_not_ended_past_them(touch):
+    """It has to be written, against the version that is there."""
+    store = MemoryState()
+    task = begun(store)
+    touch(store, task.record)
+    before = store.tasks()
+    assert not over(store, task)
+    assert store.tasks() == before
+
+
+def test_a_task_that_is_begun_is_renewed():
+    """And is ended all the same: nobody has written of it."""
+    store = MemoryState()
+    task = begun(store)
+    assert store.renew("one", until=T + 60.0) == {"task_1": 1}
+    assert store.read("task_1", now=T) == evolve(task.record, lease=T + 60.0)
+    assert over(store, task)
+
+
+def test_a_request_that_can_not_be_kept_as_a_text_is_left_to_be_written():
+    """Where its handler has made it no JSON, or it is large, or so is what its handler has made of it."""
+    store = MemoryState()
+    wild, large, grown = begun(store, "task_1"), begun(store, "task_2", size=100_000), begun(store, "task_3")
+    wild.job.payload.input["made"] = {1, 2}
+    grown.job.payload.input["pad"] = "x" * 20_000
+    assert [over(store, task) for task in (wild, large, grown)] == [False, False, False]
+    assert [store.write(ended(task.record)) for task in (wild, large, grown)] == [True, True, True]
+
+
+def test_a_log_that_may_have_but_one_line_is_left_to_be_written():
+    """It is shortened then."""
+    store = MemoryState(Limits(task_events=1))
+    task = begun(store)
+    assert not over(store, task)
+    assert store.write(changed(task.record, event_of(2)))
+    assert store.events("task_1", after=0, most=9) == (event_of(2),)
+
+
+def test_what_ends_makes_the_oldest_go():
+    """Where its reply is more than there is room for."""
+    store = MemoryState(Limits(task_bytes=3 * RECORD))
+    assert over(store, begun(store, "task_1"))
+    task = begun(store, "task_2")
+    assert over(store, task, bytes(RECORD + 1))
+    assert ids(store) == ["task_2"]
+    assert store._bytes == store._done_bytes == 2 * RECORD + 1
+
+
+def test_a_task_that_went_straight_takes_no_more_than_its_text():
+    """Not the room, of kilobytes, in which the text was written, nor the objects that were read of it."""
+    store = MemoryState()
+    over(store, begun(store, "task_0"))
+    tracemalloc.start()
+    try:
+        for number in range(1, 51):
+            assert over(store, begun(store, f"task_{number}"))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 50 < RECORD
+
+
+class Accepting(MemoryState):
+    """A store of somebody's own, who does more with what is accepted."""
+
+    asked = ()
+
+    def accept(self, record, nonce, events, *, now):
+        self.asked = (*self.asked, record)
+        return super().accept(record, nonce, events, now=now)
+
+
+class Writing(MemoryState):
+    """The same with what is written."""
+
+    asked = ()
+
+    def write(self, change):
+        self.asked = (*self.asked, change.record)
+        return super().write(change)
+
+
+def test_a_store_with_an_accept_of_its_own_hears_of_each_task():
+    """Those that run at once too."""
+    store = Accepting()
+    task = begun(store)
+    assert store.asked == (task.record,)
+
+
+def test_a_store_with_a_write_of_its_own_hears_of_each_end():
+    """What ends as nearly all do is left to be written."""
+    store = Writing()
+    task = begun(store)
+    assert not over(store, task)
+    assert store.write(ended(task.record))
+    assert store.asked == (ended(task.record).record,)
 
 
 def test_an_answer_takes_room():

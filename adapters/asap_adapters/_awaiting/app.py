@@ -18,7 +18,6 @@ from asap_proto.rules.redaction import redact_text
 from asap_proto.stores import MemoryState
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
-from asap_proto.wire.json import weight
 
 from .._shared.agents import Served
 from .._shared.heads import KnownHeads
@@ -221,8 +220,8 @@ class App:
         if self._straight is None or admitted.proof is not None:
             return await drive(self._role.receive(admitted, body), perform)
         try:
-            document = self._role.load(admitted, body)
-            size, held = len(body), weight(body)
+            document, held = self._role.load(admitted, body)
+            size = len(body)
             del body  # nothing is kept of it beside what was read
             if document.__class__ is list:
                 admitted, held = await drive(self._role.open_batch(document, admitted, held), perform)

@@ -57,7 +57,7 @@ from asap_proto.roles import (
     Write,
 )
 from asap_proto.rules.identity import Identity
-from asap_proto.stores import Accepted, Change, MemoryState, NonceClaim, TaskEvent, TaskRecord
+from asap_proto.stores import Accepted, Change, Job, MemoryState, NonceClaim, Started, TaskEvent, TaskRecord
 
 from .._shared.agents import Served
 from .._shared.deflate import deflate
@@ -172,8 +172,8 @@ class Performer(BasePerformer):
 
     def _write(self, command: Write) -> bool:
         written: bool = self._remember(command)
-        if written:
-            self._tell_followers(command.change)
+        if written and command.change.events:
+            self._tell_followers(command.change.record.id)
         return written
 
     def accept(
@@ -184,19 +184,33 @@ class Performer(BasePerformer):
             answer: Accepted = self._stores.state.accept(record, nonce, events, now=now)
             return answer
 
+    def begin(self, task: Started, nonce: NonceClaim | None) -> Accepted:
+        """The same of a task that runs at once."""
+        with self._lock:
+            answer: Accepted = self._stores.state.begin(task, nonce)
+            return answer
+
+    def end(self, job: Job, envelope: dict[str, Any], reply: bytes, *, now: float, expires: float) -> bool:
+        """Completes a task in memory, in turn; whoever follows it hears of that."""
+        with self._lock:
+            ended: bool = self._stores.state.end(job, envelope, reply, now=now, expires=expires)
+        if ended:
+            self._tell_followers(job.task_id)
+        return ended
+
     def write(self, change: Change) -> bool:
         """Writes to a store in memory, in turn; whoever follows the task hears of it."""
         with self._lock:
             written: bool = self._stores.state.write(change)
-        if written:
-            self._tell_followers(change)
+        if written and change.events:
+            self._tell_followers(change.record.id)
         return written
 
-    def _tell_followers(self, change: Change) -> None:
-        if change.events and self._followers:
+    def _tell_followers(self, task_id: str) -> None:
+        if self._followers:
             with self._news:
-                if change.record.id in self._followers:
-                    self._told[change.record.id] += 1
+                if task_id in self._followers:
+                    self._told[task_id] += 1
                     self._news.notify_all()
 
     def _spend(self, command: Spend) -> Any:
