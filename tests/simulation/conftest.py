@@ -1,36 +1,43 @@
-"""Which seeds are run: `--seed N` runs one again, `--seeds N` as many new ones."""
+"""Which seeds are run: some that stay, and for each commit some of its own."""
 
+from __future__ import annotations
+
+import hashlib
 import os
-import random
+import subprocess
+from pathlib import Path
 
 import pytest
 
-#: New seeds of a run that names none; each takes about half a second.
-_NEW = 3
+#: New seeds of a run, in so many tests that processes can share them out.
+NEW, _TESTS = 100, 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options are known to runs that name this folder."""
-    parser.addoption("--seed", type=int, action="append", metavar="N", help="run the simulation of this seed alone")
-    parser.addoption(
-        "--seeds", type=int, metavar="N", help=f"how many new seeds the simulation tries; {_NEW} if unsaid"
-    )
+    """The option is known to runs that name this folder."""
+    parser.addoption("--seeds", type=int, default=NEW, metavar="N", help=f"how many new seeds; {NEW} if unsaid")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"simulation: new seeds from {_first()} on"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of `any_seed` runs for the seeds that are asked for, or else for those it knows, and new ones.
+    """A test of `new_seeds` runs for a part of those that belong to this commit."""
+    if "new_seeds" in metafunc.fixturenames:
+        seeds = range(_first(), _first() + metafunc.config.getoption("seeds", default=NEW))
+        parts = [seeds[number::_TESTS] for number in range(_TESTS)]
+        metafunc.parametrize("new_seeds", parts, ids=[f"from-{part[0]}" for part in parts if part])
 
-    ASAP_SIMULATION_SEEDS names the new ones, such as ``17,4711``.
+
+def _first() -> int:
+    """Where the new seeds begin: the same for all processes of a run, and for each commit another.
+
+    ASAP_SIMULATION_FIRST names it instead; without git it is always the same.
     """
-    if "any_seed" in metafunc.fixturenames:
-        asked = metafunc.config.getoption("seed", default=None)
-        metafunc.parametrize("any_seed", asked or [*metafunc.module.KNOWN, *_new_seeds(metafunc.config)])
-
-
-def _new_seeds(config: pytest.Config) -> list[int]:
-    if named := os.environ.get("ASAP_SIMULATION_SEEDS"):
-        return [int(seed) for seed in named.split(",")]
-    count = config.getoption("seeds", default=None)
-    # Where the tests are shared out among processes, all have to collect the same ones.
-    chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
-    return chance.sample(range(1_000_000, 1_000_000_000), _NEW if count is None else count)
+    if named := os.environ.get("ASAP_SIMULATION_FIRST"):
+        return int(named)
+    told = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return int.from_bytes(hashlib.blake2b(told.stdout.encode(), digest_size=4).digest())
