@@ -194,23 +194,23 @@ class NeverAnswers(Network):
         return super().perform(process, asked)
 
 
-#: What each world is made of, and what is said of it: a part of the failure.
+#: What each world is made of, what is said of it (a part of the failure), and a seed that is soon to show it.
 BROKEN = {
-    ForgetsKeys: (Parts(ForgetsKeys), ""),
-    ForgetsNonces: (Parts(ForgetsNonces), "a nonce was taken twice"),
-    ForgetsTasks: (Parts(ForgetsTasks), ""),
-    KeepsOldSnapshots: (Parts(KeepsOldSnapshots), ""),
-    LosesLines: (Parts(LosesLines), ""),
-    LosesSilently: (Parts(LosesSilently), ""),
-    ReadsLate: (Parts(ReadsLate), ""),
-    TakesNothing: (Parts(TakesNothing), "no end after"),
-    TakesTooEarly: (Parts(TakesTooEarly), ""),
-    TakesTwice: (Parts(TakesTwice), ""),
-    WritesAfterTheEnd: (Parts(WritesAfterTheEnd), ""),
-    WritesOver: (Parts(WritesOver), ""),
-    CountsNoDepth: (Parts(worker=CountsNoDepth), "is at depth 0, below"),
-    MovesAnyhow: (Parts(worker=MovesAnyhow), "no such move"),
-    RunsAgain: (Parts(worker=RunsAgain), "is started by"),
-    Shrugs: (Parts(worker=Shrugs), "was told HandlerFailed"),
-    NeverAnswers: (Parts(network=NeverAnswers), "no end after"),
+    ForgetsKeys: (Parts(ForgetsKeys), "", 1),
+    ForgetsNonces: (Parts(ForgetsNonces), "a nonce was taken twice", 50),
+    ForgetsTasks: (Parts(ForgetsTasks), "", 1),
+    KeepsOldSnapshots: (Parts(KeepsOldSnapshots), "", 1),
+    LosesLines: (Parts(LosesLines), "", 1),
+    LosesSilently: (Parts(LosesSilently), "", 1),
+    ReadsLate: (Parts(ReadsLate), "", 1),
+    TakesNothing: (Parts(TakesNothing), "no end after", 1),
+    TakesTooEarly: (Parts(TakesTooEarly), "", 1),
+    TakesTwice: (Parts(TakesTwice), "", 1),
+    WritesAfterTheEnd: (Parts(WritesAfterTheEnd), "", 17),
+    WritesOver: (Parts(WritesOver), "", 17),
+    CountsNoDepth: (Parts(worker=CountsNoDepth), "is at depth 0, below", 1),
+    MovesAnyhow: (Parts(worker=MovesAnyhow), "no such move", 1),
+    RunsAgain: (Parts(worker=RunsAgain), "is started by", 1),
+    Shrugs: (Parts(worker=Shrugs), "was told HandlerFailed", 1),
+    NeverAnswers: (Parts(network=NeverAnswers), "no end after", 1),
 }

@@ -7,7 +7,7 @@ import pytest
 from simulation.seeds import first_of_run
 
 #: New seeds of a run, in so many tests that processes can share them out.
-_NEW, _TESTS = 60, 4
+_NEW, _TESTS = 40, 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

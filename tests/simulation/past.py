@@ -99,15 +99,6 @@ PAST = (
         is_rare=True,
     ),
     Past(
-        "a line of the log that no stream tells",
-        "roles/streaming.py",
-        "            seen = event.number\n",
-        "            seen = event.number + (event.kind == 'message')\n",
-        99,
-        ", and told ",
-        is_rare=True,
-    ),
-    Past(
         "a lost run that goes on",
         "roles/keeping.py",
         "if record is not None and record.owner != self._role.worker and record.status is not _WAITING:",
