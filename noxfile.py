@@ -178,7 +178,8 @@ def fuzz(session: nox.Session) -> None:
 def simulate(session: nox.Session) -> None:
     """Try new seeds of the simulation: `-- --seeds 9000 --jobs 4`, or `--seed 4711` to see one again; `-- --help`."""
     install(session, package=".")
-    session.run("python", "tests/simulation", *session.posargs)
+    # After Ctrl-C it says which seeds are done.
+    session.run("python", "tests/simulation", *session.posargs, interrupt_timeout=10)
 
 
 @nox.session

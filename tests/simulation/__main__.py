@@ -36,6 +36,9 @@ TESTS = Path(__file__).parents[1]
 #: Seconds between two words on how far it has come, on a terminal and elsewhere.
 _OFTEN, _SELDOM = 0.5, 10.0
 
+#: Seconds after which a second Ctrl-C ends it at once.
+_INSISTS = 1.0
+
 #: Goes back to the start of a terminal's line, and empties it.
 _CLEAR = "\r\x1b[K"
 
@@ -95,9 +98,16 @@ def _put_back(name: str, folder: Path) -> None:
 def _simulate(asked: argparse.Namespace) -> int:
     first = random.randrange(1, 1_000_000_000) if asked.first is None else asked.first
     seeds = asked.seed or range(first, first + asked.seeds)
-    stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):  # the second one ends it at once
-        signal.signal(number, lambda number, _: (stopped.append(number), signal.signal(number, signal.SIG_DFL)))
+    stopped: list[float] = []
+
+    def stop(_: int, frame: object) -> None:
+        stopped.append(time.monotonic())
+        # One Ctrl-C may reach us twice, from the terminal and from who has started us.
+        if stopped[-1] - stopped[0] > _INSISTS:
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     if not asked.json:
         _tell(_seeds(seeds))
     begun, said = time.monotonic(), -math.inf  # the first one is told of at once
