@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -186,6 +187,7 @@ def _document(done: list[Report], failed: list[Report], minutes: float, *, stopp
         "steps": sum(one.steps for one in done),
         "stopped": stopped,
         "seeds_a_minute": round(len(done) / minutes, 1),
+        "happened": dict(sorted(sum((one.counts for one in done), Counter()).items())),
         "failed": [
             {
                 "seed": one.seed,
