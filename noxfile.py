@@ -181,6 +181,14 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz", *session.posargs)
 
 
+@nox.session(default=False)
+def simulate(session: nox.Session) -> None:
+    """Try new seeds of the simulation: `-- --seeds 9000 --jobs 4`, or `--seed 4711` to see one again; `-- --help`."""
+    install(session, package=".")
+    # After Ctrl-C it says which seeds are done.
+    session.run("python", "tests/simulation", *session.posargs, interrupt_timeout=10)
+
+
 @nox.session
 def contract(session: nox.Session) -> None:
     """Hold real servers to the description of their agent for a while; arguments as for `fuzz`."""

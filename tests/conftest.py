@@ -1,8 +1,10 @@
-"""What every test has: how hard Hypothesis tries. `fast` unless HYPOTHESIS_PROFILE names another."""
+"""What every test has: how hard Hypothesis tries (`fast` unless HYPOTHESIS_PROFILE names another), and which worlds."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+from simulation.seeds import first_of_run
 
 _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 
@@ -10,3 +12,7 @@ settings.register_profile("fast", max_examples=20, derandomize=True, database=No
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_QUIET)
 settings.register_profile("thorough", max_examples=2000, **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_report_header() -> str:
+    return f"simulation: new seeds from {first_of_run()} on"

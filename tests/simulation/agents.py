@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from asap_proto.errors import AsapError
-from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme, Capabilities, Endpoints, Manifest
 from asap_proto.model import Skill as Described
 from asap_proto.roles import (
@@ -50,48 +49,16 @@ from asap_proto.roles import (
     Watch,
     Write,
 )
-from asap_proto.rules.slot import Fresh, look
-from asap_proto.stores import Accepted, MemoryState, NonceClaim, StateStore, TaskEvent, TaskRecord
+from asap_proto.stores import StateStore
 
-from .scheduler import WAITS, Cut, Ended, Process, Story
+from .scheduler import WAITS, Clock, Cut, Ended, Process, Story
 from .skills import SKILLS, Boom, Skill
+from .stores import Lossy
 
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["Agent", "Run", "Survivor", "Worker"]
-
-
-class Survivor(MemoryState):
-    """A store that outlives its workers: a key stands for its task until that has expired, as in a database.
-
-    What it gives out is a copy, so that a worker learns what others write by reading alone.
-    """
-
-    def __init__(self, agent: str, limits: Limits) -> None:
-        super().__init__(limits)
-        self.agent = agent
-        self._keys: dict[tuple[str, str], str] = {}
-
-    def accept(
-        self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
-    ) -> Accepted:
-        if record is None or (slot := record.job.slot) is None:
-            return super().accept(record, nonce, events, now=now)
-        held = self.read(self._keys.get((slot.caller, slot.key), ""), now=now)
-        if held is not None and (known := held.job.slot) is not None:
-            return look(held.id, held.reply, known=known.digest, digest=slot.digest)
-        answer = super().accept(record, nonce, events, now=now)
-        if answer == Fresh():
-            self._keys[slot.caller, slot.key] = record.id
-        return answer
-
-    def read(self, task_id: str, *, now: float) -> TaskRecord | None:
-        found = super().read(task_id, now=now)
-        return found and evolve(found)
-
-    def take_over(self, owner: str, *, now: float, until: float, most: int) -> tuple[TaskRecord, ...]:
-        return tuple(evolve(record) for record in super().take_over(owner, now=now, until=until, most=most))
+__all__ = ["Agent", "Run", "Worker"]
 
 
 class Run:
@@ -128,6 +95,9 @@ class Worker:
         world = agent.world
         self.agent = agent
         self.name = name
+        #: Each worker has a machine of its own, but for what its agent keeps.
+        self.clock: Clock = world.new_clock()
+        sources = world.scheduler.sources(self.clock)
         self.frozen = False
         self.parked: list[Process] = []
         self.thawed = self.renewed = 0.0
@@ -135,14 +105,14 @@ class Worker:
         self.open = True
         self.role = ServerRole(
             agent.manifest,
-            world.scheduler.sources,
+            sources,
             restartable=[name for name, skill in SKILLS.items() if skill.restartable],
             limits=world.limits,
             worker=name,
             durable=True,
         )
         self._scheduler = world.scheduler
-        self._keeper = KeeperRole(self.role, world.scheduler.sources, world.limits)
+        self._keeper = KeeperRole(self.role, sources, world.limits)
         self._clients: dict[str, ClientRole] = {}
         #: What runs here, each with what is to be done should it be lost.
         self._processes: dict[Process, Callable[[], None] | None] = {}
@@ -155,7 +125,7 @@ class Worker:
 
     def client(self, peer: str) -> ClientRole:
         if peer not in self._clients:
-            self._clients[peer] = self.agent.world.client(self.agent.urn, peer)
+            self._clients[peer] = self.agent.world.client(self.agent.urn, peer, self.clock)
         return self._clients[peer]
 
     def run_of(self, task_id: str) -> Run | None:
@@ -387,6 +357,8 @@ class Agent:
     leaves_threads: bool
     workers: dict[str, Worker] = field(factory=dict)
     born: int = 0
+    #: Whether it has lost tasks that it had accepted, as its store may.
+    has_lost: bool = False
 
     @property
     def name(self) -> str:
@@ -402,7 +374,23 @@ class Agent:
         """A worker with a name of its own."""
         self.born += 1
         name = f"{self.name}-{self.born}"
-        self.workers[name] = Worker(self, name)
+        self.workers[name] = self.world.parts.worker(self, name)
+
+    def lose_power(self) -> None:
+        """All its workers are gone at once, and with them what its store has not synced."""
+        for worker in [*self.workers.values()]:
+            worker.crash()
+        if isinstance(self.store, Lossy):
+            self.world.counts["writes lost"] += self.store.lose()
+            if self.store.says_so:
+                self.has_lost = True
+                self.world.ledger.lose(self.urn)
+
+    def sync(self) -> None:
+        """From here on nothing is lost of what was written until now."""
+        if isinstance(self.store, Lossy):
+            self.store.sync()
+            self.world.ledger.sync(self.urn)
 
     def some_worker(self) -> Worker | None:
         found = [worker for worker in self.workers.values() if worker.open]

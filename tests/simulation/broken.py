@@ -1,17 +1,23 @@
-"""Stores that break their promise, each in a way of its own: who checks them has to see it."""
+"""Stores, workers and a network that break their promise, each in a way of its own: who checks them has to see it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import evolve
 
 from asap_proto.limits import Limits
-from asap_proto.model import StateSnapshot
+from asap_proto.model import StateSnapshot, TaskRequest, TaskStatus
+from asap_proto.roles import Accept, Invoke, Raised, ServerCommand, TaskRole, Transmit, Write
 from asap_proto.rules.lifecycle import is_final
 from asap_proto.stores import Accepted, Change, NonceClaim, TaskEvent, TaskRecord
 
-from .agents import Survivor
+from .agents import Worker
+from .network import Network, Towards
+from .scheduler import WAITS, Process, Story
+from .stores import Lossy, Survivor
+from .world import Parts
 
 __all__ = ["BROKEN"]
 
@@ -108,15 +114,103 @@ class KeepsOldSnapshots(Survivor):
         return super().snapshot(task_id, which or 1)
 
 
-BROKEN = (
-    ForgetsKeys,
-    ForgetsNonces,
-    KeepsOldSnapshots,
-    LosesLines,
-    ReadsLate,
-    TakesNothing,
-    TakesTooEarly,
-    TakesTwice,
-    WritesAfterTheEnd,
-    WritesOver,
-)
+class ForgetsTasks(Survivor):
+    """Has accepted what it does not keep."""
+
+    def __init__(self, agent: str, limits: Limits) -> None:
+        super().__init__(agent, limits)
+        self._accepted = 0
+
+    def accept(
+        self, record: TaskRecord | None, nonce: NonceClaim | None, events: Sequence[TaskEvent], *, now: float
+    ) -> Accepted:
+        if record is not None:
+            self._accepted += 1
+            if self._accepted % 8 == 0:
+                return super().accept(None, nonce, events, now=now)
+        return super().accept(record, nonce, events, now=now)
+
+
+class LosesSilently(Lossy):
+    """Is said to be durable, and is not."""
+
+    says_so = False
+
+
+class RunsAgain(Worker):
+    """Starts a handler once more when its task is over."""
+
+    def perform(self, process: Process, command: ServerCommand) -> Any:
+        answer = super().perform(process, command)
+        if isinstance(command, Write) and answer and command.change.record.status is TaskStatus.COMPLETED:
+            record = command.change.record
+            if isinstance(record.job.payload, TaskRequest):
+                invoke = Invoke(record.job.name, record.job, 1.0, self._task(record))
+                self.start("again", self._again(invoke), lambda value, error: None)
+        return answer
+
+    def _task(self, record: TaskRecord) -> TaskRole:
+        return TaskRole(record, self.agent.urn, self.agent.world.scheduler.sources(self.clock), self.agent.world.limits)
+
+    def _again(self, command: Invoke) -> Story:
+        yield command
+
+
+class MovesAnyhow(Worker):
+    """Has a task that works submitted again, where it tells of its progress."""
+
+    def perform(self, process: Process, command: ServerCommand) -> Any:
+        if isinstance(command, Write) and [event.kind for event in command.change.events] == ["progress"]:
+            record = evolve(command.change.record, status=TaskStatus.SUBMITTED)
+            command = Write(evolve(command.change, record=record))
+        return super().perform(process, command)
+
+
+class CountsNoDepth(Worker):
+    """Accepts each task as if none were above it."""
+
+    def perform(self, process: Process, command: ServerCommand) -> Any:
+        if isinstance(command, Accept) and command.record is not None:
+            job = evolve(command.record.job, depth=0)
+            command = evolve(command, record=evolve(command.record, job=job))
+        return super().perform(process, command)
+
+
+class Shrugs(Worker):
+    """Says of what went well that it failed, and not why."""
+
+    def perform(self, process: Process, command: ServerCommand) -> Any:
+        if isinstance(command, Invoke) and command.name == "echo":
+            return Raised(ValueError("oh well"))
+        return super().perform(process, command)
+
+
+class NeverAnswers(Network):
+    """Leaves one caller in twenty to wait for ever."""
+
+    def perform(self, process: Process, asked: Towards) -> Any:
+        if isinstance(asked.command, Transmit) and self._world.chances(0.05):
+            return WAITS
+        return super().perform(process, asked)
+
+
+#: What each world is made of, what is said of it (a part of the failure), and a seed that is soon to show it.
+BROKEN = {
+    ForgetsKeys: (Parts(ForgetsKeys), "", 1),
+    ForgetsNonces: (Parts(ForgetsNonces), "a nonce was taken twice", 50),
+    ForgetsTasks: (Parts(ForgetsTasks), "", 1),
+    KeepsOldSnapshots: (Parts(KeepsOldSnapshots), "", 1),
+    LosesLines: (Parts(LosesLines), "", 1),
+    LosesSilently: (Parts(LosesSilently), "", 1),
+    ReadsLate: (Parts(ReadsLate), "", 1),
+    TakesNothing: (Parts(TakesNothing), "no end after", 1),
+    TakesTooEarly: (Parts(TakesTooEarly), "", 1),
+    TakesTwice: (Parts(TakesTwice), "", 1),
+    WritesAfterTheEnd: (Parts(WritesAfterTheEnd), "", 17),
+    WritesOver: (Parts(WritesOver), "", 17),
+    CountsNoDepth: (Parts(worker=CountsNoDepth), "is at depth 0, below", 1),
+    MovesAnyhow: (Parts(worker=MovesAnyhow), "no such move", 1),
+    RunsAgain: (Parts(worker=RunsAgain), "is started by", 1),
+    Shrugs: (Parts(worker=Shrugs), "was told HandlerFailed", 1),
+    NeverAnswers: (Parts(network=NeverAnswers), "no end after", 1),
+}

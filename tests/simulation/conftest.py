@@ -1,36 +1,24 @@
-"""Which seeds are run: `--seed N` runs one again, `--seeds N` as many new ones."""
+"""Which seeds are run: some that stay, and for each commit some of its own."""
 
-import os
-import random
+from __future__ import annotations
 
 import pytest
 
-#: New seeds of a run that names none; each takes about half a second.
-_NEW = 3
+from simulation.seeds import first_of_run
+
+#: New seeds of a run, in so many tests that processes can share them out.
+_NEW, _TESTS = 40, 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options are known to runs that name this folder."""
-    parser.addoption("--seed", type=int, action="append", metavar="N", help="run the simulation of this seed alone")
-    parser.addoption(
-        "--seeds", type=int, metavar="N", help=f"how many new seeds the simulation tries; {_NEW} if unsaid"
-    )
+    """The option is known to runs that name this folder."""
+    parser.addoption("--seeds", type=int, default=_NEW, metavar="N", help=f"how many new seeds; {_NEW} if unsaid")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of `any_seed` runs for the seeds that are asked for, or else for those it knows, and new ones.
-
-    ASAP_SIMULATION_SEEDS names the new ones, such as ``17,4711``.
-    """
-    if "any_seed" in metafunc.fixturenames:
-        asked = metafunc.config.getoption("seed", default=None)
-        metafunc.parametrize("any_seed", asked or [*metafunc.module.KNOWN, *_new_seeds(metafunc.config)])
-
-
-def _new_seeds(config: pytest.Config) -> list[int]:
-    if named := os.environ.get("ASAP_SIMULATION_SEEDS"):
-        return [int(seed) for seed in named.split(",")]
-    count = config.getoption("seeds", default=None)
-    # Where the tests are shared out among processes, all have to collect the same ones.
-    chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
-    return chance.sample(range(1_000_000, 1_000_000_000), _NEW if count is None else count)
+    """A test of `new_seeds` runs for a part of those that belong to this commit."""
+    if "new_seeds" in metafunc.fixturenames:
+        first = first_of_run()
+        seeds = range(first, first + metafunc.config.getoption("seeds", default=_NEW))
+        parts = [seeds[number::_TESTS] for number in range(min(_TESTS, len(seeds)))]
+        metafunc.parametrize("new_seeds", parts, ids=[f"from-{part.start}" for part in parts])

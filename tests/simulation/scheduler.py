@@ -17,7 +17,7 @@ from asap_proto.roles import InputNeeded, TaskCancelled
 from asap_proto.sources import Sources
 from asap_testkit import NOW
 
-__all__ = ["WAITS", "Cut", "Ended", "Late", "Place", "Process", "Scheduler", "Story"]
+__all__ = ["WAITS", "Clock", "Cut", "Ended", "Late", "Place", "Process", "Scheduler", "Story"]
 
 #: Yields what it asks, is sent the answers.
 Story = Generator[Any, Any, Any]
@@ -100,17 +100,11 @@ class Process:
 
 
 class Time:
-    """A clock that stands until it is moved, and tokens made of chance."""
+    """The true time, which stands until it is moved, and tokens made of chance."""
 
     def __init__(self, chance: random.Random) -> None:
         self.passed = 0.0
         self._chance = chance
-
-    def now(self) -> datetime:
-        return NOW + timedelta(seconds=self.passed)
-
-    def elapsed(self) -> float:
-        return 1000.0 + self.passed
 
     def new_id(self, at: datetime) -> str:
         return make_ulid(at, self._chance.getrandbits(80))
@@ -122,6 +116,20 @@ class Time:
         return self._chance.random()
 
 
+class Clock:
+    """What one machine believes the time to be. Its wall clock is wrong by `offset` seconds, and may jump."""
+
+    def __init__(self, time: Time, offset: float) -> None:
+        self._time = time
+        self.offset = offset
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self._time.passed + self.offset)
+
+    def elapsed(self) -> float:
+        return 1000.0 + self._time.passed
+
+
 class Scheduler:
     """The processes, and their time. All that happens is a line of the trace; `digest` is that of all lines.
 
@@ -131,7 +139,6 @@ class Scheduler:
     def __init__(self, seed: int, perform: Callable[[Process, Any], Any]) -> None:
         self.chance = random.Random(seed)
         self.time = Time(self.chance)
-        self.sources = Sources(self.time, self.time)
         self.steps = 0
         self.tail: deque[str] = deque(maxlen=_TAIL)
         self._perform = perform
@@ -143,6 +150,14 @@ class Scheduler:
     @property
     def digest(self) -> str:
         return self._hash.hexdigest()
+
+    @property
+    def now(self) -> float:
+        """The true time, in Unix seconds."""
+        return NOW.timestamp() + self.time.passed
+
+    def sources(self, clock: Clock) -> Sources:
+        return Sources(clock, self.time)
 
     def note(self, line: str) -> None:
         """Adds a line to the trace."""

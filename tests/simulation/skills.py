@@ -83,7 +83,7 @@ def delegating(run: Run) -> Story:
         envelope = evolve(envelope, id=make_ulid(EPOCH, int.from_bytes(blake2b(key.encode(), digest_size=10).digest())))
     yield from run.role.check()
     try:
-        reply = yield from towards(peer, role.send(envelope, idempotency_key=key))
+        reply = yield from towards(run.worker.agent.urn, peer, role.send(envelope, idempotency_key=key))
     except AsapError as error:
         return {"n": n, "failed": error.code}
     run.worker.agent.world.ledger.heard(peer, reply)
@@ -101,7 +101,7 @@ def report(run: Run, update: TaskUpdate) -> Story:
         role = run.worker.client(sender)
         news = role.compose(sender, update, within=run.job, extensions={PARENT_EXTENSION: parent})
         try:
-            yield from towards(sender, role.send(news, retry=_ONCE, timeout=1.0))
+            yield from towards(run.worker.agent.urn, sender, role.send(news, retry=_ONCE, timeout=1.0))
         except AsapError:
             return
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -21,6 +21,7 @@ from asap_proto.errors import (
     Overloaded,
     PeerTimedOut,
     PeerUnreachable,
+    ResourceNotFound,
     StillRunning,
     TakenOver,
     TaskFinished,
@@ -53,7 +54,7 @@ from .scheduler import Story
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["Call", "Known", "User"]
+__all__ = ["ACTIONS", "AHEAD", "INPUTS", "OLDEST", "Call", "Known", "User"]
 
 #: What any call may come to: the peer could not be reached, was busy for too long, or has lost its worker.
 ANY = (
@@ -74,8 +75,16 @@ FAILURES: Mapping[str, tuple[type[AsapError], ...]] = {
 
 _UNFINISHED = [status for status in TaskStatus if not is_final(status)]
 
-#: How long an envelope may be on its way, in seconds.
-_OLDEST = 300.0
+#: Of which tasks a restore is asked for: of those that wait, of those that run, of those that are over.
+_RESTORED = (
+    (["ask"], [TaskStatus.INPUT_REQUIRED]),
+    (["ask", "steps", "steps on"], _UNFINISHED),
+    (["steps", "steps on"], [TaskStatus.COMPLETED]),
+)
+
+#: How long an envelope may be on its way, in seconds, and how far ahead its sender's clock.
+OLDEST = 60.0
+AHEAD = 5.0
 
 
 @frozen
@@ -105,33 +114,20 @@ class User:
     def __init__(self, world: World, urn: str) -> None:
         self.world = world
         self.urn = urn
+        self._clock = world.new_clock()
         self._clients: dict[str, ClientRole] = {}
 
     def client(self, peer: str) -> ClientRole:
         if peer not in self._clients:
-            self._clients[peer] = self.world.client(self.urn, peer)
+            self._clients[peer] = self.world.client(self.urn, peer, self._clock)
         return self._clients[peer]
 
     def story(self) -> Story:
-        actions = {
-            self.request: 30,
-            self.stream: 10,
-            self.repeat: 12,
-            self.query: 10,
-            self.cancel: 12,
-            self.tell: 12,
-            self.restore: 10,
-            self.batch: 3,
-            self.follow: 4,
-            self.fetch: 2,
-            self.reuse: 1,
-            self.look_at_others: 2,
-            self.go_too_deep: 2,
-        }
-        while not self.world.closing:
-            yield Pause(self.world.scheduler.chance.expovariate(self.world.haste))
-            [act] = self.world.scheduler.chance.choices([*actions], [*actions.values()])
-            yield from act()
+        world = self.world
+        while not world.closing:
+            yield Pause(world.scheduler.chance.expovariate(world.haste))
+            # All else is about what was asked before.
+            yield from self.request() if world.chances(0.4) else ACTIONS[world.some_of(world.actions)](self)
 
     # -- what may be asked ---------------------------------------------------------------------------------------------
 
@@ -145,7 +141,7 @@ class User:
         peer = self.world.some_of([*self.world.agents])
         envelopes = [self._some_request(peer=peer)[1] for _ in range(self.world.some(2, 4))]
         try:
-            replies = yield from towards(peer, self.client(peer).send_batch(envelopes))
+            replies = yield from towards(self.urn, peer, self.client(peer).send_batch(envelopes))
         except AsapError as error:
             replies = [error] * len(envelopes)
         assert len(replies) == len(envelopes), f"{len(envelopes)} were asked, {len(replies)} answered"
@@ -156,7 +152,7 @@ class User:
         """What was asked before, with the same key."""
         if self.world.calls:
             call = self.world.some_of(self.world.calls)
-            if call.envelope.sender == self.urn and self.world.now - call.at < _OLDEST - 60:
+            if call.envelope.sender == self.urn and self.world.now - call.at < OLDEST - 20:
                 yield from self._ask_for(call.peer, call.envelope, key=call.key)
 
     def reuse(self) -> Story:
@@ -193,6 +189,8 @@ class User:
         envelope = self.client(peer).compose(peer, payload, extensions=extensions)
         reply = yield from self._call(peer, envelope, "tell", TaskFinished, IllegalMove)
         was_told = self.world.ledger.told_message(peer, message_id)
+        if self.world.ledger.is_undone(peer, task_id):
+            return
         if isinstance(reply, Envelope):
             assert was_told, f"{task_id} was told {message_id}, and has not heard it"
         elif isinstance(reply, TaskFinished | IllegalMove):
@@ -200,9 +198,11 @@ class User:
 
     def restore(self) -> Story:
         """Has a task go on from what it knew, by its agent or by another one."""
-        if (known := self._some_task(["steps", "steps on", "ask"], rather=[TaskStatus.INPUT_REQUIRED])) is None:
+        skills, rather = self.world.some_of(_RESTORED)
+        if (known := self._some_task(skills, rather=rather)) is None:
             return
-        newest = self.world.ledger.entries[known.peer, known.task_id].record.snapshots
+        entry = self.world.ledger.find(known.peer, known.task_id)
+        newest = entry.record.snapshots if entry else 0
         version = self.world.some(1, newest) if newest else None
         query = self.client(known.peer).compose(known.peer, StateQuery(known.task_id, version))
         state = yield from self._call(known.peer, query, "query")
@@ -220,7 +220,14 @@ class User:
 
     def fetch(self) -> Story:
         """What a task has made."""
-        made = [known for known in self.world.artifacts if known[0].owner == self.urn]
+        find = self.world.ledger.find
+        made = [
+            (known, event.data["artifact"]["id"])
+            for known in self.world.known
+            if known.owner == self.urn and (entry := find(known.peer, known.task_id)) is not None
+            for event in entry.log
+            if event.kind == "artifact" and event.data is not None
+        ]
         if made:
             known, artifact_id = self.world.some_of(made)
             payload = McpResourceFetch(artifact_uri(known.task_id, artifact_id))
@@ -270,7 +277,7 @@ class User:
     ) -> Story:
         """The reply, or why there is none: the one or the other, and of errors only what is allowed."""
         try:
-            reply = yield from towards(peer, self.client(peer).send(envelope, idempotency_key=key))
+            reply = yield from towards(self.urn, peer, self.client(peer).send(envelope, idempotency_key=key))
         except AsapError as error:
             reply = error
         if key in self.world.reused:
@@ -285,8 +292,12 @@ class User:
             allowed = (*ANY, *(allowed or _failures(envelope)))
             if envelope.id in self.world.heard_twice:
                 allowed = (InvalidNonce, *allowed)
-            is_old = envelope.timestamp is None or self.world.now - envelope.timestamp.timestamp() > _OLDEST
-            assert isinstance(reply, allowed) or (isinstance(reply, InvalidTimestamp) and is_old), (
+            if self.world.agents[peer].has_lost:
+                allowed = (ResourceNotFound, TaskNotFound, *allowed)
+            assert envelope.timestamp is not None, f"{envelope.id} says no time"
+            age, unsure = self.world.now - envelope.timestamp.timestamp(), self.world.apart
+            is_odd = age + unsure > OLDEST or unsure - age > AHEAD
+            assert isinstance(reply, allowed) or (isinstance(reply, InvalidTimestamp) and is_odd), (
                 f"{self.urn} was told {reply!r} to {what} {envelope.payload}"
             )
         else:
@@ -302,23 +313,22 @@ class User:
         key = self.client(peer).new_id()
         failure: AsapError | None = None
         try:
-            yield from towards(peer, self.client(peer).stream(envelope, idempotency_key=key), heard)
+            yield from towards(self.urn, peer, self.client(peer).stream(envelope, idempotency_key=key), heard)
         except AsapError as error:
             failure = error
-        yield Towards(peer, None)
+        yield Towards(self.urn, peer, None)
         last = heard[-1] if failure is None else failure
         self._checked(what, peer, envelope, last, *allowed)
         for told in heard:
             task_id = task_id or getattr(told.payload, "task_id", None)
-            if isinstance(told.payload, ArtifactNotify) and task_id is not None:
-                known = Known(peer, self.urn, task_id, "", 0)
-                self.world.artifacts.append((known, told.payload.artifact_id))
-        if task_id is not None:
+        if task_id is not None and (entry := self.world.ledger.find(peer, task_id)) is not None:
             news = [told.payload for told in (heard[:-1] if failure is None else heard)]
-            log = self.world.ledger.entries[peer, task_id].log
+            log = entry.log
             expected = [payload for event in log if (payload := _news_of(task_id, event)) is not None]
-            whole = failure is None or not isinstance(failure, (*ANY, InvalidNonce))
-            assert news == (expected if whole else expected[: len(news)]), f"{task_id} has {log}, and told {news}"
+            if isinstance(failure, (*ANY, InvalidNonce, InvalidTimestamp)):
+                expected = expected[: len(news)]
+            is_undone = self.world.ledger.is_undone(peer, task_id)
+            assert is_undone or news == expected, f"{task_id} has {log}, and told {news}"
         if isinstance(last, Envelope):
             self._learn(peer, envelope, last)
 
@@ -339,8 +349,8 @@ class User:
     def _some_task(self, skills: list[str] | None = None, *, rather: Collection[TaskStatus] = ()) -> Known | None:
         """A task of ours; rather one that stands as it would take a stroke of luck to find it."""
         known = [one for one in self.world.known if one.owner == self.urn and (skills is None or one.skill in skills)]
-        entries = self.world.ledger.entries
-        lucky = [one for one in known if entries[one.peer, one.task_id].record.status in rather]
+        find = self.world.ledger.find
+        lucky = [one for one in known if (at := find(one.peer, one.task_id)) and at.record.status in rather]
         if lucky and self.world.chances(0.7):
             known = lucky
         return self.world.some_of(known) if known else None
@@ -351,7 +361,8 @@ class User:
         """A request of some skill; a `calm` one asks for nothing, so that it comes to its end by itself."""
         world = self.world
         peer = peer or world.some_of([*world.agents])
-        skill = world.some_of([*INPUTS]) if not calm else world.some_of([name for name in INPUTS if name != "ask"])
+        skills = [name for name in world.skills if name != "ask"] if calm else world.skills
+        skill = world.some_of(skills) if skills else "steps"
         n = world.new_number()
         config = {"timeout_seconds": 1.0} if skill in ("work", "work again") and world.chances(0.2) else None
         request = TaskRequest("conversation", skill, {"n": n, **INPUTS[skill](world)}, config=config)
@@ -376,11 +387,27 @@ def _pace(world: World) -> dict[str, Any]:
     return {"seconds": world.some_of([0.0, 0.05, 0.3, 1.0]), "count": world.some(1, 5)}
 
 
+#: What a user may do besides.
+ACTIONS: Mapping[str, Callable[[User], Story]] = {
+    "stream": User.stream,
+    "repeat": User.repeat,
+    "query": User.query,
+    "cancel": User.cancel,
+    "tell": User.tell,
+    "restore": User.restore,
+    "batch": User.batch,
+    "follow": User.follow,
+    "fetch": User.fetch,
+    "reuse": User.reuse,
+    "look at others": User.look_at_others,
+    "go too deep": User.go_too_deep,
+}
+
 #: What each skill is given beside its number.
 INPUTS: Mapping[str, Any] = {
     "echo": lambda world: {},
-    "steps": lambda world: {**_pace(world), "artifact": world.chances(0.3)},
-    "ask": lambda world: {**_pace(world), "count": world.some(1, 2), "save": world.chances(0.5)},
+    "steps": lambda world: {**_pace(world), "artifact": world.chances(0.7)},
+    "ask": lambda world: {**_pace(world), "count": world.some(1, 2), "save": world.chances(0.7)},
     "hand on": _way,
     "hand on for certain": _way,
     "fail": lambda world: {**_pace(world), "told": world.chances(0.5)},

@@ -1,10 +1,10 @@
-"""A world of three agents, made and moved by one seed: `run(seed, steps)` says what came of it."""
+"""A world of a few agents, made and moved by one seed: `run(seed, steps)` says what came of it."""
 
 from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -30,13 +30,18 @@ from asap_proto.rules.identity import Identity
 from asap_proto.rules.retry import RetryRule
 from asap_proto.stores import StateStore
 
-from .agents import Agent, Survivor, Worker
+from .agents import Agent, Worker
 from .ledger import Ledger, short
 from .network import FAIR, Network, Towards, Weather
-from .scheduler import WAITS, Cut, Late, Process, Scheduler, Story
-from .users import Call, Known, User
+from .scheduler import WAITS, Clock, Cut, Late, Process, Scheduler, Story
+from .stores import Lossy, Survivor
+from .users import ACTIONS, AHEAD, INPUTS, OLDEST, Call, Known, User
 
-__all__ = ["Report", "World", "run"]
+__all__ = ["Parts", "Report", "World", "run"]
+
+#: Steps of a world before it may come to its end. Most are short, as most faults are found soon; what takes long to
+#: come about is found in the others (docs/adr/0045).
+_STEPS = (200, 200, 200, 1000)
 
 T = TypeVar("T")
 
@@ -46,58 +51,85 @@ USERS = tuple(f"urn:asap:agent:user-{number}" for number in range(1, 5))
 #: Seconds within which all must have come to an end, once the weather is fair.
 _PATIENCE = 300.0
 
+#: How wrong a clock may be, in seconds: nonces are remembered for longer than envelopes live by twice that.
+_WRONG = 17.0
+
 #: Of what was asked and known that much is remembered, to be asked about.
 _RECENT = 40
 
 
 @frozen
 class Report:
-    """What came of a run: `failure` says which rule was broken, if one was; `tail` is the end of the trace."""
+    """What came of a run, of so many steps as were `asked` for: `failure` says which rule was broken, if one was.
+
+    `tail` is the end of the trace, `digest` stands for the whole of it.
+    """
 
     seed: int
+    asked: int | None
     steps: int
     digest: str
     counts: Counter[str]
     failure: str | None
     tail: tuple[str, ...]
 
+    @property
+    def again(self) -> str:
+        """What is typed to see it again."""
+        return f"nox -s simulate -- --seed {self.seed}" + (f" --steps {self.asked}" if self.asked else "")
+
     def __str__(self) -> str:
         if self.failure is None:
             return f"seed {self.seed}: {self.steps} steps, {self.digest}"
         lines = "\n".join(self.tail)
-        again = f"pytest tests/simulation --seed {self.seed}"
-        return f"{lines}\nseed {self.seed} fails at step {self.steps}: {self.failure}\nTo see it again: {again}"
+        failure = f"seed {self.seed} fails at step {self.steps}, {self.digest}: {self.failure}"
+        return f"{lines}\n{failure}\nTo see it again: {self.again}"
 
 
-def run(seed: int, steps: int = 10_000, store: Callable[[str, Limits], StateStore] = Survivor) -> Report:
+@frozen
+class Parts:
+    """What a world is made of. Without a `store` each agent has one that is durable, or that may lose the newest."""
+
+    store: Callable[[str, Limits], StateStore] | None = None
+    worker: type[Worker] = Worker
+    network: type[Network] = Network
+
+
+def run(seed: int, steps: int | None = None, parts: Parts = Parts()) -> Report:
     """Moves a world by so many steps, lets the weather clear, and waits until all has come to its end."""
-    world = World(seed, store)
+    world = World(seed, parts)
     failure = None
     try:
-        world.run(steps)
+        world.run(steps or world.steps)
     except AssertionError as error:
         failure = f"{error}" + (f": {error.__cause__!r}" if error.__cause__ else "")
     except Exception:
         failure = traceback.format_exc()
     scheduler = world.scheduler
-    return Report(seed, scheduler.steps, scheduler.digest, world.counts, failure, tuple(scheduler.tail))
+    return Report(seed, steps, scheduler.steps, scheduler.digest, world.counts, failure, tuple(scheduler.tail))
 
 
 class World:
-    """Three agents, those who ask things of them, a network, and fate."""
+    """One to three agents, those who ask things of them, a network, and fate."""
 
-    def __init__(self, seed: int, store: Callable[[str, Limits], StateStore]) -> None:
+    def __init__(self, seed: int, parts: Parts) -> None:
+        self.parts = parts
         self.scheduler = Scheduler(seed, self._perform)
         self.ledger = Ledger(self)
-        self.network = Network(self)
+        self.network = parts.network(self)
         self.counts: Counter[str] = Counter()
         self.closing = False
+        self.steps = self.some_of([*_STEPS])
+        beat = self.some_of([1.0, 2.0])
         self.limits = Limits(
-            lease_seconds=4.0,
-            beat_seconds=1.0,
+            lease_seconds=beat * self.some_of([2.0, 4.0]),
+            beat_seconds=beat,
             cancel_seconds=1.0,
             handler_seconds=20.0,
             stream_beat_seconds=2.0,
+            oldest_seconds=OLDEST,
+            ahead_seconds=AHEAD,
+            nonce_seconds=OLDEST + AHEAD + 2 * _WRONG,
             task_runs=self.some(2, 5),
         )
         # Each world has a climate of its own: a mishap that always comes with all others hides what it does alone.
@@ -106,38 +138,47 @@ class World:
             lost=self.some_of([0.0, 0.02, 0.1]),
             broken=self.some_of([0.0, 0.02, 0.05]),
             twice=self.some_of([0.0, 0.05, 0.2]),
+            unheard=self.some_of([0.0, 0.3, 1.0]),
             delay=self.some_of([0.001, 0.02, 0.2]),
         )
-        self.haste = self.some_of([2.0, 6.0, 20.0])
+        self.haste = self.some_of([0.5, 2.0, 10.0])
+        #: How wrong each clock is, at most, and by how much two of them may differ.
+        self._wrong = self.some_of([0.0, 0.0, 1.0, _WRONG])
+        self.apart = 2 * self._wrong
+        self._clocks: list[Clock] = []
         #: How many of the stores' answers come late, and how late at most, in seconds.
         self._late = self.some_of([0.0, 0.1, 0.5])
         self._lag = self.some_of([0.005, 0.05, 0.3])
         #: How likely it is that a worker crashes, or stands still, before it hears what its store has answered.
-        self._malice = self.some_of([0.0, 0.001, 0.01])
-        self._misfortune = self.some_of([0.1, 0.5, 1.5])
+        self._malice = self.some_of([0.0, 0.01, 0.05])
+        self._misfortune = self.some_of([0.2, 1.0, 5.0])
+        self._mishaps = self.swarm(["worker", "power", "sync", "links", "clock"])
+        #: What is asked, and of which skills.
+        self.actions = self.swarm([*ACTIONS])
+        self.skills = self.swarm([*INPUTS])
         self.known: list[Known] = []
         self.calls: list[Call] = []
-        self.artifacts: list[tuple[Known, str]] = []
         #: Keys that were used for more than one thing.
         self.reused: set[str] = set()
         #: Envelopes that were on the network twice, though they were sent once.
         self.heard_twice: set[str] = set()
         self._numbers = 0
         self.identities = {f"Bearer token-of-{urn}": Identity(urn) for urn in (*AGENTS, *USERS)}
-        self.agents = {urn: self._agent(urn, store) for urn in AGENTS}
-        #: Each asks two things at a time.
+        self.agents = {urn: self._agent(urn) for urn in AGENTS[-self.some(1, 3) :]}
+        #: Each asks up to two things at a time.
         self.users = {urn: User(self, urn) for urn in USERS}
         for agent in self.agents.values():
-            for _ in range(self.some(1, 2)):
+            for _ in range(self.some(1, 3)):
                 agent.start()
         self._asking = 0
-        for number, urn in enumerate(USERS * 2, 1):
+        for number, urn in enumerate((USERS * 2)[: self.some(1, 8)], 1):
             self._asking += 1
             name = f"{urn.rpartition(':')[2]}.{number}"
             self.scheduler.start(name, self.users[urn].story(), self._asked)
         self.scheduler.start("fate", self._fate(), _over)
 
-    def _agent(self, urn: str, store: Callable[[str, Limits], StateStore]) -> Agent:
+    def _agent(self, urn: str) -> Agent:
+        store = self.parts.store or self.some_of([Survivor, Survivor, Lossy])
         return Agent(
             self,
             urn,
@@ -152,8 +193,8 @@ class World:
 
     @property
     def now(self) -> float:
-        """Unix seconds."""
-        return self.scheduler.time.now().timestamp()
+        """The true time, in Unix seconds."""
+        return self.scheduler.now
 
     @property
     def slowness(self) -> float:
@@ -166,8 +207,12 @@ class World:
     def some(self, least: int, most: int) -> int:
         return self.scheduler.chance.randint(least, most)
 
-    def some_of(self, things: list[T]) -> T:
+    def some_of(self, things: Sequence[T]) -> T:
         return self.scheduler.chance.choice(things)
+
+    def swarm(self, things: list[T]) -> list[T]:
+        """Some of these, and never none: what is always done with all else happens too seldom by itself."""
+        return [thing for thing in things if self.chances(0.5)] or [self.some_of(things)]
 
     def delay(self) -> float:
         """How long a message is on its way."""
@@ -179,16 +224,22 @@ class World:
 
     # -- what is known of it -------------------------------------------------------------------------------------------
 
-    def client(self, me: str, peer: str) -> ClientRole:
+    def new_clock(self) -> Clock:
+        """The clock of a machine, as wrong as it may be."""
+        wrong = 0.0 if self.closing else self._wrong
+        self._clocks.append(Clock(self.scheduler.time, self.scheduler.chance.uniform(-wrong, wrong)))
+        return self._clocks[-1]
+
+    def client(self, me: str, peer: str, clock: Clock) -> ClientRole:
         token = f"token-of-{me}" if self.agents[peer].needs_token else None
         retry = RetryRule(attempts=self.some(2, 8), base_seconds=0.2, most_seconds=2.0)
-        return ClientRole(me, self.scheduler.sources, token=token, limits=self.limits, retry=retry, timeout=4.0)
+        sources = self.scheduler.sources(clock)
+        return ClientRole(me, sources, token=token, limits=self.limits, retry=retry, timeout=4.0)
 
     def know(self, known: Known) -> None:
         self.known.append(known)
         del self.known[:-_RECENT]
         del self.calls[:-_RECENT]
-        del self.artifacts[:-_RECENT]
 
     def hear_twice(self, asked: Any) -> None:
         """The network brings a request twice: who asked may be told that it is not new."""
@@ -205,6 +256,8 @@ class World:
         self.closing = True
         self.weather = FAIR
         self._late = self._malice = 0.0
+        for clock in self._clocks:
+            clock.offset = 0.0
         for agent in self.agents.values():
             for worker in [*agent.workers.values()]:
                 worker.thaw()
@@ -225,14 +278,47 @@ class World:
         _over(None, error)
 
     def _fate(self) -> Story:
-        """Workers crash, stand still, are told to stop; those who went come again."""
+        """Workers crash, stand still, are told to stop; those who went come again. Power, links and clocks fail."""
         while not self.closing:
             yield Pause(self.scheduler.chance.expovariate(self._misfortune))
+            if self.closing:
+                return
             agent = self.some_of([*self.agents.values()])
-            workers = [*agent.workers.values()]
-            if not workers or self.closing:
-                continue
-            self._strike(self.some_of(workers))
+            what = self.some_of(self._mishaps)
+            if what == "power":
+                self._lose_power(agent)
+            elif what == "sync":
+                agent.sync()
+            elif what == "links":
+                self._cut_links(agent.urn)
+            elif what == "clock" and self._wrong:
+                self._move_clock()
+            elif what == "worker" and agent.workers:
+                self._strike(self.some_of([*agent.workers.values()]))
+
+    def _lose_power(self, agent: Agent) -> None:
+        self.counts["power lost"] += 1
+        self.scheduler.note(f"fate: {agent.name} loses its power")
+        agent.lose_power()
+        self.scheduler.call_later(self.some_of([0.0, 0.5, 4.0]), agent.start)
+
+    def _cut_links(self, urn: str) -> None:
+        """Between an agent and one or all of the others, to it, from it, or both."""
+        everybody = [other for other in (*self.agents, *USERS) if other != urn]
+        others = self.some_of([everybody, [self.some_of(everybody)]])
+        way = self.some_of(["from", "to", "both"])
+        seconds = self.some_of([0.3, 2.0, 10.0])
+        self.counts[f"cut off: {way}"] += 1
+        self.scheduler.note(f"fate: {urn} is cut off for {seconds} s, {way}: {len(others)}")
+        ways = [(urn, other) for other in others if way != "to"] + [(other, urn) for other in others if way != "from"]
+        self.network.cut(ways, seconds)
+
+    def _move_clock(self) -> None:
+        clock = self.some_of(self._clocks)
+        offset = self.scheduler.chance.uniform(-self._wrong, self._wrong)
+        self.counts["clock goes back" if offset < clock.offset else "clock goes forward"] += 1
+        self.scheduler.note(f"fate: a clock goes from {clock.offset:.3f} to {offset:.3f}")
+        clock.offset = offset
 
     def _strike(self, worker: Worker) -> None:
         """Whoever crashes or stops is followed by another; one that is about to stop already is, and may only crash."""
@@ -325,21 +411,30 @@ def _over(_: Any, error: BaseException | None) -> None:
 
 def _shown(command: Any) -> str:
     """A command as a word or two of the trace."""
-    match command:
-        case Towards(peer, asked):
-            return f"{type(asked).__name__} to {peer.rpartition(':')[2]}"
-        case Write(change):
-            record = change.record
-            return f"Write {record.id} v{record.version} {record.status} of {record.owner or 'nobody'}"
-        case Accept(None):
-            return "Accept a nonce"
-        case Accept(record):
-            return f"Accept {record.id} {record.job.name} {record.status}"
-        case ReadTask(task_id) | ReadEvents(task_id) | ReadSnapshot(task_id) | Watch(task_id) | Interrupt(task_id):
-            return f"{type(command).__name__} {task_id}"
-        case Invoke(name, job):
-            return f"Invoke {name} {job.task_id}"
-        case Pause(seconds):
-            return f"Pause {seconds:.4f}"
-        case _:
-            return type(command).__name__
+    kind = command.__class__
+    show = _SHOWN.get(kind)
+    return kind.__name__ if show is None else f"{kind.__name__} {show(command)}"
+
+
+def _shown_write(command: Write) -> str:
+    record = command.change.record
+    return f"{record.id} v{record.version} {record.status} of {record.owner or 'nobody'}"
+
+
+def _shown_accept(command: Accept) -> str:
+    record = command.record
+    return "a nonce" if record is None else f"{record.id} {record.job.name} {record.status}"
+
+
+_SHOWN: Mapping[type, Callable[[Any], str]] = {
+    Accept: _shown_accept,
+    Interrupt: lambda command: command.task_id,
+    Invoke: lambda command: f"{command.name} {command.job.task_id}",
+    Pause: lambda command: f"{command.seconds:.4f}",
+    ReadEvents: lambda command: command.task_id,
+    ReadSnapshot: lambda command: command.task_id,
+    ReadTask: lambda command: command.task_id,
+    Towards: lambda towards: f"{type(towards.command).__name__} to {towards.peer.rpartition(':')[2]}",
+    Watch: lambda command: command.task_id,
+    Write: _shown_write,
+}
