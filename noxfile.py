@@ -189,6 +189,13 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "tests/simulation", *session.posargs, interrupt_timeout=10)
 
 
+@nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Play round after round of faults on real sockets and processes: `nox -s chaos -- --rounds 100 --seed 7`."""
+    install(session, "test")
+    session.run("python", "tests/chaos", *session.posargs)
+
+
 @nox.session
 def contract(session: nox.Session) -> None:
     """Hold real servers to the description of their agent for a while; arguments as for `fuzz`."""

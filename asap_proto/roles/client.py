@@ -16,6 +16,7 @@ from ..errors import (
     InvalidValue,
     MalformedJson,
     MalformedReply,
+    MispairedReply,
     NoHandler,
     Overloaded,
     PeerTimedOut,
@@ -133,6 +134,8 @@ class ClientRole:
         self._agreement = agreement
         self._credentials = credentials
         self._count = 0
+        #: Whether the last answer was another's: what is sent from then on asks for its connection to be closed.
+        self._leaves = False
         self._takes_batches = True
         self._batch_most = max(1, limits.batch_items)
         self._is_vetted = check_manifest is None
@@ -266,7 +269,7 @@ class ClientRole:
             try:
                 last = yield from self._listen(envelope, rpc_id, key, place)
             except AsapError as error:
-                self._tell_breaker(error)
+                self._learn_from(error)
                 if tells_of_change(error):
                     yield from self._discovery.forget()
                 if not place.heard and (isinstance(error, NoHandler) or error.facts.get("status") in (404, 405)):
@@ -277,7 +280,7 @@ class ClientRole:
                     raise
                 pause = self._retry.pause(error, attempt=place.attempt, jitter=self._sources.tokens.jitter())
             else:
-                self._tell_breaker(None)
+                self._learn_from(None)
                 return last
             yield from ask(Pause(pause))
 
@@ -354,6 +357,7 @@ class ClientRole:
             return [_one(envelope, by_id.get(id), id) for id, envelope, _ in calls]
 
         results = yield from self._attempts(post, read)
+        self._leaves |= any(isinstance(one, MispairedReply) for one in results)
         if any(isinstance(one, AsapError) and tells_of_change(one) for one in results):
             yield from self._discovery.forget()
         return results
@@ -386,7 +390,7 @@ class ClientRole:
                     self._learn(answer)
                 result = read(self._reader.whole(answer, conditional=conditional))
             except AsapError as error:
-                self._tell_breaker(error)
+                self._learn_from(error)
                 if self._gives_way(request, answer, error):
                     continue  # at once, as the same try: with another nonce, and the same key
                 if tells_of_change(error):
@@ -395,7 +399,7 @@ class ClientRole:
                     raise
                 pause = retry.pause(error, attempt=attempt, jitter=self._sources.tokens.jitter())
             else:
-                self._tell_breaker(None)
+                self._learn_from(None)
                 return result
             yield from ask(Pause(pause))
             attempt += 1
@@ -442,6 +446,8 @@ class ClientRole:
 
     def _post(self, document: Any, key: str | None, *, path: str = ASAP_PATH, seen: int = -1) -> HttpRequest:
         headers = self._headers if key is None else {**self._headers, "x-idempotency-key": key}
+        if self._leaves:
+            headers = {**headers, "connection": "close"}
         if path == STREAM_PATH:
             headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"}
             if seen >= 0:
@@ -472,8 +478,12 @@ class ClientRole:
                 f"the peer failed {self._breaker.failures} times in a row", facts={"open_for_seconds": wait}
             )
 
-    def _tell_breaker(self, error: AsapError | None) -> None:
-        """Only a peer that can't answer counts as failing; one that refuses is well."""
+    def _learn_from(self, error: AsapError | None) -> None:
+        """What an exchange tells of those to come, by its error, if it had one.
+
+        For the breaker only a peer that can't answer counts as failing; one that refuses is well.
+        """
+        self._leaves = isinstance(error, MispairedReply) or (self._leaves and error is not None)
         if self._breaker is None:
             return
         if isinstance(error, PeerUnreachable | PeerTimedOut | Overloaded):

@@ -294,7 +294,7 @@ class TaskRole:
         if isinstance(outcome, Suspended):
             return (yield from self._suspend(outcome.question))
         if isinstance(outcome, Raised) and _is_lost(outcome.error):
-            # It was told that another worker had the task: that is no failure of the task's.
+            # That is no failure of the task's: whoever has it next goes on, where it may, or reports it.
             self.interrupted, outcome = True, Cancelled()
         if isinstance(outcome, Cancelled) and self.record.cancel is None:
             self.record = self._still((yield from ask(ReadTask(self.record.id, seconds_of(at)))), heed=False)
@@ -516,8 +516,11 @@ def _final(status: TaskStatus) -> TaskStatus:
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether a handler was told that another worker has its task; what a peer reports to it is of another task."""
-    return isinstance(error, TakenOver) and "rpc_code" not in error.facts
+    """Whether a handler was told that another worker has its task, or that its store is away: no fault of its own.
+
+    What a peer reports to it is of another task.
+    """
+    return isinstance(error, TakenOver | StateUnavailable) and "rpc_code" not in error.facts
 
 
 def _told(raised: Raised) -> AsapError:

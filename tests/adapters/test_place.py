@@ -85,8 +85,14 @@ def test_a_body_has_a_length():
     assert "content-length: 3" in lines(body=b"abc")
     assert "content-length: 0" in lines()
     assert not [line for line in lines(method="GET") if line.startswith("content-length")]
-    told = {"content-length": "5", "transfer-encoding": "chunked", "host": "elsewhere", "connection": "close"}
+    told = {"content-length": "5", "transfer-encoding": "chunked", "host": "elsewhere", "connection": "upgrade"}
     assert lines(body=b"abc", **told) == lines(body=b"abc")
+
+
+def test_a_request_may_be_the_last_of_its_connection():
+    """It says so, and nothing else of its connection."""
+    assert "connection: close" in lines(connection="close")
+    assert not [line for line in lines(connection="keep-alive") if line.startswith("connection")]
 
 
 def test_what_is_said_unless_the_caller_says_otherwise():

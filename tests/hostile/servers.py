@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -138,8 +138,10 @@ def _family(pid: int) -> list[int]:
 
 
 @contextmanager
-def served(folder: Path, runtime: str, kind: str, *words: str, source: str = SOURCE) -> Iterator[Served]:
-    """A server that is gone when the block is over, of an agent that `source` makes."""
+def served(
+    folder: Path, runtime: str, kind: str, *words: str, source: str = SOURCE, under: Sequence[str] = ()
+) -> Iterator[Served]:
+    """A server that is gone when the block is over, of an agent that `source` makes; `under` is what runs it."""
     source = source.format(
         runtime=runtime,
         imports=_SLEEP[runtime],
@@ -156,7 +158,10 @@ def served(folder: Path, runtime: str, kind: str, *words: str, source: str = SOU
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASAP_")}
     with (folder / "stderr").open("w") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "asap_adapters.cli", "serve", "target:agent", "--port", "0", "--json", *words],
+            [
+                *(*under, sys.executable, "-m", "asap_adapters.cli"),
+                *("serve", "target:agent", "--port", "0", "--json", *words),
+            ],
             cwd=folder,
             env=environment | {"TARGET_SECRET": SECRET},
             stdout=subprocess.PIPE,

@@ -193,6 +193,26 @@ def test_what_may_pass_is_tried_again(answer, error, again):
     assert isinstance(fails(steps, answer), error)
 
 
+def closes(command):
+    """Whether a request asks for its connection to be closed."""
+    return command.request.headers.get("connection") == "close"
+
+
+def test_leaves_a_connection_that_gave_anothers_answer():
+    """What else comes on it is late too: it is closed after one request more, and so is each until an answer fits."""
+    role = client(retry=RetryRule(attempts=1))
+    steps = role.send(letter())
+    assert not closes(asks(steps))
+    assert isinstance(fails(steps, http(ok(id="req-0"))), MispairedReply)
+    steps = role.send(letter())
+    assert closes(asks(steps))
+    assert isinstance(fails(steps, TransportFailure("broken", "closed")), PeerUnreachable)
+    steps = role.send(letter())
+    assert closes(asks(steps))
+    finish(steps, http(ok(id="req-3")))
+    assert not closes(asks(role.send(letter())))
+
+
 @pytest.mark.proves("client.retry-after")
 @pytest.mark.parametrize(
     ("value", "pause"),

@@ -62,6 +62,15 @@ def test_a_batch_is_one_array():
     assert [type(reply) for reply in replies[1:]] == [TaskNotFound, MispairedReply, MalformedReply]
 
 
+def test_leaves_a_connection_that_gave_anothers_answer_to_an_item():
+    """As to a single request."""
+    role = client()
+    steps = role.send_batch([letter(id="a"), letter(id="b")])
+    asks(steps)
+    finish(steps, http([ok("req-1", "a"), ok("req-2", "x")]))
+    assert asks(role.send(letter())).request.headers["connection"] == "close"
+
+
 @pytest.mark.proves("client.batch")
 @pytest.mark.parametrize(
     "data", [{"error": "JSON-RPC request must be an object"}, {"code": "asap:protocol/invalid_request"}]

@@ -376,6 +376,26 @@ def test_a_write_waits_no_longer_than_a_lease():
         goes_away(steps)
 
 
+@pytest.mark.proves("recovery.store")
+def test_a_handler_that_ended_because_its_store_was_away():
+    """Has not failed: its task is given back for another run, as one of a lost worker."""
+    task = a_task()
+    steps = task.settle(Raised(StateUnavailable("away")))
+    assert asks(steps) == ReadTask("task_1", AT)
+    record = writes(steps, task.record).record
+    assert (record.status, record.owner, record.reply) == ("working", "", None)
+    with pytest.raises(TakenOver):
+        steps.send(True)
+
+
+def test_a_handler_that_was_told_that_a_peers_store_was_away():
+    """Has failed as by any other exception: that was another task."""
+    task = a_task()
+    change = writes(task.settle(Raised(StateUnavailable("away", facts={"rpc_code": -32031}))))
+    assert change.record.status == "failed"
+    assert b"asap:execution/handler_failed" in change.record.reply
+
+
 @pytest.mark.proves("recovery.store", "store.compare-and-set")
 def test_a_write_that_was_made_though_the_store_could_not_say_so():
     """Is not made twice, and not taken for somebody else's; its lease may have been renewed since."""

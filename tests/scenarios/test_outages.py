@@ -153,6 +153,32 @@ def test_what_is_saved_waits_for_the_store(front, stack, state, gate, caplog):
     assert client.wait(task_id, **SOON).result == {"known": {"n": 1}}
 
 
+def test_a_handler_whose_store_was_away_for_too_long_is_run_again(front, stack, state, gate):
+    """It goes on from what it had saved: that its store was away is no failure of its task."""
+    agent, ended = front.agent(store=state, limits=Limits(beat_seconds=0.1, lease_seconds=0.4)), []
+
+    @agent.skill("work")
+    def work(task):
+        if task.runs == 1:
+            yield task.save({"n": 1})
+            yield gate.wait(task)
+            try:
+                yield task.save({"n": 2})
+            except StateUnavailable:
+                ended.append(task.id)
+                raise
+        known = yield task.load()
+        return {"runs": task.runs, "known": known}
+
+    client = stack.enter_context(front.client(stack.enter_context(front.serving(agent)), retry=PATIENT))
+    task_id = client.submit("work", {}).task_id
+    gate.arrived()
+    with outage(state):
+        gate.opened.set()
+        holds(lambda: ended == [task_id])
+    assert client.wait(task_id, **SOON).result == {"runs": 2, "known": {"n": 1}}
+
+
 def test_a_stream_goes_on_after_an_outage(front, stack, state, gate, caplog):
     """Its reader is sent away, asks again, and misses nothing."""
     agent = front.agent(store=state, limits=Limits(stream_beat_seconds=0.05))

@@ -109,6 +109,13 @@ class RedisServer:
             self._process = None
         self._socket.unlink(missing_ok=True)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It stands still, with its connections open."""
+        assert self._process is not None
+        with _standing_still([self._process.pid]):
+            yield
+
     def _answers(self) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as client:
@@ -165,6 +172,14 @@ class PostgresServer:
         if (self._folder / "data" / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """All its processes stand still, with their connections open."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        # The first stands still before the others are looked for: it starts no more.
+        with _standing_still([postmaster]), _standing_still(_children(postmaster)):
+            yield
+
     def _run(self, name: str, *options: str) -> None:
         command = [*self._as, str(self._binaries / name), f"--pgdata={self._folder / 'data'}", *options]
         # Not into a pipe: the server that pg_ctl starts would hold it open.
@@ -201,6 +216,22 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def _standing_still(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _children(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in threads for child in file.read_text().split()]
 
 
 def _postgres_binaries() -> Path | None:

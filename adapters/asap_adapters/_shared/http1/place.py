@@ -24,7 +24,7 @@ _are_lines = re.compile(r"(?:[a-z0-9!#$%&'*+.^_`|~-]+: [^\x00-\x08\x0a-\x1f\x7f]
 
 #: What each request says unless it says otherwise itself, whoever is asked.
 _USUAL: Final = {"accept-encoding": ", ".join(ENCODINGS), "user-agent": "asap-proto"}
-#: What says where a request ends: the bytes themselves do.
+#: What says where a request ends, and what a connection is: the bytes themselves do.
 _FRAMING: Final = frozenset({"connection", "content-length", "host", "transfer-encoding"})
 #: Paths of which the first lines of a request are kept; a client of ours asks for three.
 _PATHS: Final = 64
@@ -73,7 +73,10 @@ class Place:
         first = self._first_lines.get((request.method, request.target)) or self._begin(request.method, request.target)
         headers, usual = request.headers, self._usual_lines
         if not self._settled.isdisjoint(headers):
+            closes = headers.get("connection") == "close"  # that it is the last of its connection, it may say
             headers = {name: value for name, value in headers.items() if name not in _FRAMING}
+            if closes:
+                headers["connection"] = "close"
             usual = "".join([f"{name}: {value}\r\n" for name, value in self._usual.items() if name not in headers])
         told = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         if _are_lines(told) is None or told.count("\n") != len(headers):
