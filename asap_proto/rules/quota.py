@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ..errors import InvalidValue
 from ..plain import plain
@@ -50,18 +49,17 @@ class Quota:
             levels.append(level := min(level, count))
             if level + _TOLERANCE < asked:
                 wait = max(wait, 0.0, (min(asked, count) - level) * rate.seconds / count)
-        if wait >= 0.0:
-            most = min(rate.count for rate in self.rates)
-            return RetryAfter(wait, self.text, most, self._left(levels)), Buckets(tuple(levels), now)
-        if cost:
-            levels = [min(rate.count, max(0.0, level - cost)) for rate, level in zip(self.rates, levels, strict=True)]
-        return Allowed(self._left(levels)), Buckets(tuple(levels), now)
-
-    def _left(self, levels: Sequence[float]) -> tuple[Left, ...]:
+        spent = 0 if wait >= 0.0 else cost
         left = []
-        for rate, level in zip(self.rates, levels, strict=True):
-            left.append(Left(rate, int(level + _TOLERANCE), (rate.count - level) * rate.seconds / rate.count))
-        return tuple(left)
+        for index, rate in enumerate(self.rates):
+            count, level = rate.count, levels[index]
+            if spent:
+                levels[index] = level = min(count, max(0.0, level - spent))
+            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * rate.seconds / count))
+        standing = Buckets(tuple(levels), now)
+        if wait >= 0.0:
+            return RetryAfter(wait, self.text, min(rate.count for rate in self.rates), tuple(left)), standing
+        return Allowed(tuple(left)), standing
 
 
 @plain

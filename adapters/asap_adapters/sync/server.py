@@ -62,7 +62,7 @@ from asap_proto.stores import Accepted, Change, MemoryState, NonceClaim, TaskEve
 from .._shared.agents import Served
 from .._shared.deflate import deflate
 from .._shared.logs import Exchange, log_raised
-from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .._shared.performing import BasePerformer, Run, log_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.urls import targets_for
 from .drive import drive, side_by_side
@@ -103,7 +103,7 @@ class Performer(BasePerformer):
         # What each exchange asks, found without a look at all the rest.
         self._quick: dict[type, Callable[[Any], Any]] = {
             Invoke: self._invoke,
-            Authenticate: self._authenticate,
+            Authenticate: self.authenticate,
             Observe: lambda command: served.observe(command.event),
             Spend: self._spend,
         }
@@ -129,7 +129,7 @@ class Performer(BasePerformer):
             case Spend():
                 return self._spend(command)
             case Authenticate():
-                return self._authenticate(command)
+                return self.authenticate(command)
             case Together():
                 return self._together(command)
             case Background():
@@ -198,6 +198,10 @@ class Performer(BasePerformer):
                 if change.record.id in self._followers:
                     self._told[change.record.id] += 1
                     self._news.notify_all()
+
+    def charge(self, caller: str, cost: int) -> Any:
+        with self._lock:
+            return super().charge(caller, cost)
 
     def _spend(self, command: Spend) -> Any:
         with self._lock:
@@ -367,14 +371,18 @@ class Performer(BasePerformer):
         # Every request needs a thread here, so with all of them taken no work is.
         return self._state(ready=self._is_open() and self._active < self._served.limits.handler_threads)
 
-    def _authenticate(self, command: Authenticate) -> Identity | None:
+    def authenticate(self, command: Authenticate) -> Identity | None:
+        """Who calls."""
         for scheme in self._served.auth:
-            with letting_nobody_in(command, scheme):
+            try:
                 if self._keys_wanted(scheme, command) is not None:
                     self._fetch_keys(scheme, command)
                 known = identity_of(scheme.verify(command.head, command.now))
-                if known is not None:
-                    return known
+            except Exception as error:  # noqa: BLE001  (a validator may raise anything)
+                log_nobody_in(command, scheme, error)
+                continue
+            if known is not None:
+                return known
         return None
 
     def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
@@ -411,7 +419,7 @@ class Performer(BasePerformer):
             return self._ended(command, Saturated(), started)
         outcome: Outcome
         try:
-            handler = self._served.handler(command.name, command.job)
+            handler = self._served.handlers[command.job.payload.__class__, command.name]
             perform = functools.partial(self._perform_for, run)
             task = Task(command.job, self._agent, command.task, perform, started + command.timeout)
             outcome = handler.returned(Returned(handler.function(*handler.arguments(task))))
