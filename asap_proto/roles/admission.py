@@ -240,7 +240,8 @@ class Admission:
                 raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
             return (yield from self._turned_down(head, error, headers, address))
-        return _let_in(given, caller, proof, quota_key, headers)
+        most, streams, seen = given.most_bytes, given.streams, given.seen
+        return Admitted(given.encoding, most, caller, quota_key, headers, streams, seen, proof, given.coding)
 
     def now(self) -> datetime:
         """The time by which credentials are looked at."""
@@ -267,7 +268,7 @@ class Admission:
             if paid.__class__ is not Allowed:
                 return None
             headers = {**headers, **_standing(paid.left)}
-        return _let_in(given, caller, proof, key, headers)
+        return Admitted(given.encoding, given.most_bytes, caller, key, headers, proof=proof, coding=given.coding)
 
     def _place_of(self, head: RequestHead) -> tuple[str, str | None]:
         """Where the caller is, and the coding that it may be answered in."""
@@ -458,14 +459,6 @@ def _proof_of(verdict: Identity) -> tuple[Identity, SignedIdentity | None]:
         # What is kept of a caller is who it is.
         return Identity(verdict.urn, verdict.scopes), verdict
     return verdict, None
-
-
-def _let_in(
-    given: Admitted, caller: Identity | None, proof: SignedIdentity | None, quota_key: str, headers: Headers
-) -> Admitted:
-    return Admitted(
-        given.encoding, given.most_bytes, caller, quota_key, headers, given.streams, given.seen, proof, given.coding
-    )
 
 
 def _document(head: RequestHead, text: bytes, tag: str, headers: Headers = _JSON) -> HttpResponse:

@@ -41,25 +41,28 @@ class Quota:
         that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
         asked = (cost or 1) if cost >= 0 else 0
-        at, wait, levels = buckets.at, -1.0, []
+        at, levels, left = buckets.at, [], []
         now = max(at, now)  # threads may come out of order
         for rate, level in zip(self.rates, buckets.levels, strict=True):
-            count = rate.count
-            level += (now - at) * count / rate.seconds  # noqa: PLW2901  (as it is by now)
-            levels.append(level := min(level, count))
+            count, seconds = rate.count, rate.seconds
+            level = min(level + (now - at) * count / seconds, count)  # noqa: PLW2901  (as it is by now)
             if level + _TOLERANCE < asked:
-                wait = max(wait, 0.0, (min(asked, count) - level) * rate.seconds / count)
-        spent = 0 if wait >= 0.0 else cost
-        left = []
-        for index, rate in enumerate(self.rates):
-            count, level = rate.count, levels[index]
-            if spent:
-                levels[index] = level = min(count, max(0.0, level - spent))
-            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * rate.seconds / count))
-        standing = Buckets(tuple(levels), now)
-        if wait >= 0.0:
-            return RetryAfter(wait, self.text, min(rate.count for rate in self.rates), tuple(left)), standing
-        return Allowed(tuple(left)), standing
+                return self._refused(buckets, now, asked)
+            levels.append(level := min(max(0.0, level - cost), count))
+            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * seconds / count))
+        return Allowed(tuple(left)), Buckets(tuple(levels), now)
+
+    def _refused(self, buckets: Buckets, now: float, asked: int) -> tuple[RetryAfter, Buckets]:
+        """Nothing is taken, of any bucket."""
+        wait, levels, left = 0.0, [], []
+        for rate, level in zip(self.rates, buckets.levels, strict=True):
+            count, seconds = rate.count, rate.seconds
+            levels.append(level := min(level + (now - buckets.at) * count / seconds, count))
+            if level + _TOLERANCE < asked:
+                wait = max(wait, (min(asked, count) - level) * seconds / count)
+            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * seconds / count))
+        most = min(rate.count for rate in self.rates)
+        return RetryAfter(wait, self.text, most, tuple(left)), Buckets(tuple(levels), now)
 
 
 @plain

@@ -27,7 +27,7 @@ from .._shared.inflate import inflater
 from .._shared.logs import Exchange, exchanges
 from .._shared.performing import Wait, performed_first
 from .drive import drive, side_by_side
-from .heads import key_of, lines_of, said_of
+from .heads import key_of, lines_of, said_with
 from .load import Caller, Load
 from .server import Closing, Follower, Performer
 
@@ -212,7 +212,7 @@ class App:
         if not admission.asks:
             admitted = admission.let_in(looked, None, self._charge)
             return drive(admission.enter(looked, looked.head), self._perform) if admitted is None else admitted
-        head = changed(looked.head, said_of(changing))
+        head = changed(looked.head, said_with(looked.head.headers, changing))
         if self._authenticate is None or not admission.may_guess(looked, self._charge):
             return drive(admission.enter(looked, head), self._perform)
         verdict = self._authenticate(Authenticate(head, admission.now()))

@@ -10,7 +10,7 @@ from asap_proto.http import Headers
 
 from .._shared.heads import CHANGING
 
-__all__ = ["key_of", "lines_of", "said_of"]
+__all__ = ["key_of", "lines_of", "said_with"]
 
 _CHANGING: Final = {name.encode(): name for name in CHANGING}
 
@@ -31,9 +31,12 @@ def key_of(scope: Mapping[str, Any]) -> tuple[tuple[Any, ...] | None, dict[bytes
     return (scope["method"], scope["path"], scope.get("root_path", ""), peer, len(lines), tuple(said.items())), changing
 
 
-def said_of(changing: dict[bytes, bytes]) -> dict[str, str]:
-    """What is `CHANGING`, as text."""
-    return {_CHANGING[name]: value.decode("latin-1") for name, value in changing.items()}
+def said_with(known: Headers, changing: dict[bytes, bytes]) -> dict[str, str]:
+    """The headers of a head that is known, and beside them what is `CHANGING`."""
+    said = dict(known)
+    for name, value in changing.items():
+        said[_CHANGING[name]] = value.decode("latin-1")
+    return said
 
 
 def lines_of(headers: Headers) -> list[tuple[bytes, bytes]]:

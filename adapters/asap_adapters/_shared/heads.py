@@ -55,20 +55,16 @@ class KnownHeads:
             return False
         if len(self._looked) >= _HEADS_MOST:
             self._looked.clear()
-        self._looked[key] = Looked(_with(head, kept), looked.address, looked.admitted, looked.most_length)
+        self._looked[key] = Looked(changed(head, kept), looked.address, looked.admitted, looked.most_length)
         return True
 
 
-def changed(head: RequestHead, said: dict[str, str]) -> RequestHead:
-    """A head that is known, with what this request says besides."""
-    return _with(head, {**head.headers, **said})
+def changed(head: RequestHead, headers: dict[str, str]) -> RequestHead:
+    """A head that is known, with what this request says."""
+    return RequestHead(head.method, head.path, headers, head.peer, head.lines)
 
 
 def _size(key: Any) -> int:
     if isinstance(key, tuple):
         return sum(map(_size, key))
     return len(key) if isinstance(key, str | bytes) else 0
-
-
-def _with(head: RequestHead, headers: dict[str, str]) -> RequestHead:
-    return RequestHead(head.method, head.path, headers, head.peer, head.lines)

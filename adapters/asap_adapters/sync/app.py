@@ -165,7 +165,7 @@ class App:
             head = looked.head
             admitted = admission.let_in(looked, None, self.charge)
         else:
-            head = changed(looked.head, reading.said(environ))
+            head = changed(looked.head, {**looked.head.headers, **reading.said(environ)})
             if not admission.may_guess(looked, self.charge):
                 return drive(admission.enter(looked, head), self._perform)
             verdict = self._performer.authenticate(Authenticate(head, admission.now()))
