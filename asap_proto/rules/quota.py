@@ -40,7 +40,7 @@ class Quota:
         A cost of 0 looks whether one more could be spent, and takes nothing; a negative one gives tokens back. A cost
         that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
-        asked = (cost or 1) if cost >= 0 else 0
+        asked = cost or 1  # a negative one is there whatever the level
         at, levels, left = buckets.at, [], []
         now = max(at, now)  # threads may come out of order
         for rate, level in zip(self.rates, buckets.levels, strict=True):

@@ -119,7 +119,6 @@ class Performer(BasePerformer):
         super().__init__(served, agent)
         #: Whose tasks these are.
         self.agent = agent
-        self.clock = served.clock
         self._within = agent._within
         self._handlers = served.handlers
         self._outcome_of: Callable[[Future[Any]], Awaitable[Any]] = agent._outcome_of
@@ -415,7 +414,7 @@ class Performer(BasePerformer):
     async def feel(self) -> None:
         """Looks how late things are, until cancelled."""
         while True:
-            due = self._clock.elapsed() + SAMPLE_SECONDS
+            due = self.clock.elapsed() + SAMPLE_SECONDS
             await anyio.sleep(SAMPLE_SECONDS)
             try:
                 await drive(self._served.keeper.feel(due), self.begin)

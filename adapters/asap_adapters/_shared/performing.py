@@ -91,7 +91,7 @@ class BasePerformer:
     def __init__(self, served: Served, agent: BaseAgent) -> None:
         self._served = served
         self._stores = served.stores
-        self._clock = served.clock
+        self.clock = served.clock
         self._elapsed = served.clock.elapsed
         self._quota = served.stores.quotas.get("")
         self._count_run = served.metrics.count_handler

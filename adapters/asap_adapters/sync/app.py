@@ -23,7 +23,7 @@ from asap_proto.wire.json import weight
 from .._shared.agents import Served
 from .._shared.heads import KnownHeads, changed
 from .._shared.inflate import inflater
-from .._shared.logs import Exchange
+from .._shared.logs import Exchange, exchanges
 from .._shared.performing import performed_first
 from .._shared.streams import is_stream
 from .drive import drive, side_by_side
@@ -116,7 +116,7 @@ class App:
     ) -> Iterable[bytes]:
         if self._keeper is None:
             self.start()
-        exchange = Exchange()
+        exchange = Exchange() if exchanges.level else None
         parts: Iterator[HttpResponse | bytes] | None = None
         response: HttpResponse | bytes
         try:
@@ -128,7 +128,7 @@ class App:
         except Exception as error:  # noqa: BLE001  (an error of ours, and nothing is said yet)
             response = self._performer.ours(error)
         assert isinstance(response, HttpResponse)
-        if exchange.is_told:
+        if exchange is not None:
             exchange.answered(response)
         headers = lines_of(response.headers)
         is_whole = parts is None or not is_stream(response.headers)
@@ -137,19 +137,22 @@ class App:
         start_response(_STATUS_LINES[response.status], headers)
         return [response.body] if is_whole else parts  # type: ignore[return-value]
 
-    def _answer(self, environ: dict[str, Any], exchange: Exchange) -> HttpResponse | Iterator[HttpResponse | bytes]:
+    def _answer(
+        self, environ: dict[str, Any], exchange: Exchange | None
+    ) -> HttpResponse | Iterator[HttpResponse | bytes]:
         admitted = self._enter(environ)
         if isinstance(admitted, HttpResponse):
-            exchange.heard(head_of(environ))
+            if exchange is not None:
+                exchange.heard(head_of(environ))
             return admitted
         try:
             body = [_read(environ, admitted)]
         except AsapError as error:
             return drive(self._role.unread(admitted, error), self._perform)
-        if exchange.is_told:
+        if exchange is not None:
             exchange.heard(head_of(environ), body[0])
         if admitted.streams:
-            return self.stream(admitted, body.pop(), exchange)
+            return self.stream(admitted, body.pop(), exchange or Exchange())
         return self.work(admitted, body.pop())  # a large one is not kept beside all that is made of it
 
     def _enter(self, environ: dict[str, Any]) -> Admitted | HttpResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import threading
@@ -82,7 +81,8 @@ class Performer(BasePerformer):
 
     def __init__(self, agent: Agent, served: Served) -> None:
         super().__init__(served, agent)
-        self._agent = agent
+        #: Whose tasks these are.
+        self.agent = agent
         # One lock for what is in memory: each call is a few microseconds.
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
@@ -224,7 +224,7 @@ class Performer(BasePerformer):
         with suppress(RuntimeError):  # it is wound up by now
             self._helpers.submit(work)
 
-    def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+    def perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
 
         So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
@@ -409,7 +409,8 @@ class Performer(BasePerformer):
 
     def _invoke(self, command: Invoke) -> Outcome:
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""
-        started, task_id, run = self._clock.elapsed(), command.job.task_id, Run(command.task)
+        started, job, run = self._elapsed(), command.job, Run(command.task)
+        task_id = job.task_id
         with self._lock:
             is_full = self._active >= self._served.limits.handler_threads
             if not is_full:
@@ -419,9 +420,8 @@ class Performer(BasePerformer):
             return self._ended(command, Saturated(), started)
         outcome: Outcome
         try:
-            handler = self._served.handlers[command.job.payload.__class__, command.name]
-            perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, started + command.timeout)
+            handler = self._served.handlers[job.payload.__class__, command.name]
+            task = Task(job, run, self, started + command.timeout)
             outcome = handler.returned(Returned(handler.function(*handler.arguments(task))))
         except InputNeeded as asked:
             outcome = Suspended(asked.question)
