@@ -23,8 +23,9 @@ _JOINED = frozenset(
     }
 )
 
-#: What most requests say, as texts that need not be made.
-_NAMES = {name.encode(): name for name in (*_JOINED, "accept", "user-agent", "x-idempotency-key")}
+#: What most requests and answers say, as texts that need not be made.
+_COMMON = ("accept", "date", "ratelimit", "ratelimit-policy", "server", "user-agent", "x-idempotency-key")
+_NAMES = {name.encode(): name for name in (*_JOINED, *_COMMON)}
 
 
 def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -34,7 +35,11 @@ def fold(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     Two credentials, lengths, hosts, origins or types are joined too: so they are none, whichever of the two a gateway
     in front has looked at.
     """
-    headers: dict[str, str] = {}
+    pairs = list(pairs)
+    headers = {_NAMES.get(raw) or raw.decode("latin-1").lower(): value.decode("latin-1") for raw, value in pairs}
+    if len(headers) == len(pairs):  # nearly always none is repeated
+        return fold_joined(headers)
+    headers = {}
     for raw, value in pairs:
         name = _NAMES.get(raw) or raw.decode("latin-1").lower()
         text = value.decode("latin-1")

@@ -1,7 +1,7 @@
 """The stories of an exchange, told once: who plays, what is asked, what is answered."""
 
 from ..stores import Job
-from .admission import ASAP_PATH, STREAM_PATH, Admitted, NoncePolicy, refusal
+from .admission import ASAP_PATH, STREAM_PATH, Admission, Admitted, Looked, NoncePolicy, refusal
 from .answering import INPUT_EXTENSION, PARENT_EXTENSION
 from .client import ClientRole
 from .commands import (
@@ -66,6 +66,7 @@ __all__ = [
     "STREAM_PATH",
     "TOLD",
     "Accept",
+    "Admission",
     "Admitted",
     "AnyCommand",
     "Authenticate",
@@ -85,6 +86,7 @@ __all__ = [
     "Invoke",
     "Job",
     "KeeperRole",
+    "Looked",
     "NoncePolicy",
     "Observe",
     "OpenStream",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
-from typing import Literal
+from types import EllipsisType
+from typing import Any, Literal
 
 from attrs import evolve
 
@@ -52,7 +54,7 @@ from .commands import Authenticate, Handled, Observe, ReadMetrics, ReadState, Sp
 from .compressing import compressed_response
 from .steps import Steps, ask
 
-__all__ = ["ASAP_PATH", "STREAM_PATH", "Admission", "Admitted", "NoncePolicy", "json_response", "refusal"]
+__all__ = ["ASAP_PATH", "STREAM_PATH", "Admission", "Admitted", "Looked", "NoncePolicy", "json_response", "refusal"]
 
 _POSTED = frozenset({ASAP_PATH, STREAM_PATH})
 _READABLE = frozenset({HEALTH_PATH, METRICS_PATH, LIVE_PATH, READY_PATH})
@@ -61,6 +63,10 @@ _READABLE = frozenset({HEALTH_PATH, METRICS_PATH, LIVE_PATH, READY_PATH})
 NoncePolicy = Literal["accept", "require", "ignore"]
 
 _JSON = {"content-type": "application/json"}
+
+
+#: Charges whoever it names so much at once, for a quota that does not have to be waited for: `Allowed` or `RetryAfter`.
+Spending = Callable[[str, int], Any]
 
 
 @plain
@@ -89,6 +95,22 @@ class Admitted:
     def digests(self) -> Mapping[str, bytes] | None:
         """What the body, as it was sent, has to fit: for a `BodyDigest`."""
         return None if self.proof is None else self.proof.digests
+
+
+@plain
+class Looked:
+    """What a head comes to, but for who calls and has paid: the same for each request that has it.
+
+    So it does whatever the request says of credentials, and of a length that is not more than `most_length`.
+    """
+
+    head: RequestHead
+    #: Where the caller is, by its connection or by what a proxy says.
+    address: str
+    #: What is admitted of a caller who was not asked.
+    admitted: Admitted
+    #: How long a body may be announced to be; less than nothing where no length may be told.
+    most_length: int
 
 
 def json_response(status: int, body: bytes, headers: Headers = _JSON) -> HttpResponse:
@@ -161,39 +183,48 @@ class Admission:
         if challenges is None:
             challenges = sorted(scheme.capitalize() for scheme in manifest.auth.schemes) if manifest.auth else ()
         self._challenge = ", ".join(dict.fromkeys(challenges))
+        #: Whether callers are asked who they are.
+        self.asks = bool(self._challenge)
         self._strict = strict_http
-        self._is_open = not self._challenge and not quota
-
-    @property
-    def is_alike(self) -> bool:
-        """Whether what was admitted once would be again: no caller is asked or counted, and nobody turned away."""
-        return self._is_open and self._shedding.share >= 1.0
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """What to do next: read the body, or answer at once.
 
         The order is that of ASAP: order of checks, but a caller is known before anything it wrote is parsed.
         """
-        headers: Headers = _JSON
-        said = head.headers
-        address = self._proxies.address_of(head.peer, said) if self._has_proxies else head.peer
-        coding: str | None = None
-        if self._compresses and (self._compresses_locally or not is_local(address)):
-            coding, headers = choose(said.get("accept-encoding"), self._compresses), self._open
+        address, coding = self._place_of(head)
         try:
             self._check_head(head)
             if head.path not in _POSTED:
                 return (yield from self._other(head, coding))
-            if head.method != "POST":
-                raise MethodNotAllowed("post to this path")
-            if (kind := said.get("content-type", "")) != "application/json" and not is_json(kind):
-                raise UnsupportedMediaType("expected application/json")
-            if offered := said.get("asap-version"):
-                headers = _agreed(offered[:256], None if coding is None else self._accepts)
+            looked = self._looked(head, address, coding)
+        except AsapError as error:
+            return (yield from self._turned_down(head, error, self._open if coding is not None else _JSON, address))
+        return (yield from self.enter(looked, head))
+
+    def look(self, head: RequestHead) -> Looked | None:
+        """What a head comes to, for whoever remembers it; nothing where each such request is to be looked at."""
+        address, coding = self._place_of(head)
+        if head.path != ASAP_PATH:
+            return None
+        try:
+            self._check_head(head)
+            looked = self._looked(head, address, coding)
+        except AsapError:
+            return None
+        return looked if looked.admitted.encoding in self._encodings else None
+
+    def enter(
+        self, looked: Looked, head: RequestHead, verdict: Identity | EllipsisType | None = ...
+    ) -> Steps[Admitted | HttpResponse]:
+        """The rest of `admit`, of a request whose head was looked at; `verdict` is who calls, if that was asked."""
+        given, address = looked.admitted, looked.address
+        headers = given.headers
+        try:
             caller, proof = None, None
-            if self._challenge:
-                caller, proof = yield from self._caller(head, bucket_of(address))
-            quota_key = caller.urn if caller else bucket_of(address)
+            if self.asks:
+                caller, proof = yield from self._caller(head, given.quota_key, verdict)
+            quota_key = caller.urn if caller else given.quota_key
             paid: Allowed | RetryAfter | None = None
             if self._quota:
                 paid = yield from self._paid(quota_key, 1)
@@ -204,21 +235,75 @@ class Admission:
                 yield from self._shed(quota_key)
             if paid is not None:
                 headers = {**headers, **_standing(paid.left)}
-            encoding = IDENTITY
-            if coded := said.get("content-encoding"):
-                encoding = coded.strip().lower() or encoding
-                if encoding not in self._encodings:
-                    headers = {**headers, "accept-encoding": self._accepts}
-                    raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
+            if given.encoding not in self._encodings:
+                headers = {**headers, "accept-encoding": self._accepts}
+                raise UnsupportedEncoding(f"expected one of {', '.join(self._encodings)}")
         except AsapError as error:
-            note = f"{error.message} (from {address})" if isinstance(error, Unauthenticated) else ""
-            yield from ask(Observe(Handled("other", error.code, 0.0, note)))
-            return _as_asked(head, self._refused(head, error, headers))
+            return (yield from self._turned_down(head, error, headers, address))
+        most, streams, seen = given.most_bytes, given.streams, given.seen
+        return Admitted(given.encoding, most, caller, quota_key, headers, streams, seen, proof, given.coding)
+
+    def now(self) -> datetime:
+        """The time by which credentials are looked at."""
+        return self._sources.clock.now()
+
+    def may_guess(self, looked: Looked, spend: Spending) -> bool:
+        """Whether whoever calls from there is listened to: who guesses at tokens spends by it."""
+        return not self._quota or spend(_guesses(looked.admitted.quota_key), 0).__class__ is Allowed
+
+    def let_in(self, looked: Looked, caller: Identity | None, spend: Spending) -> Admitted | None:
+        """Lets in whom `enter` would let in, past its story; nothing where that has to be told."""
+        if self._shedding.share < 1.0:
+            return None
+        given = looked.admitted
+        if caller is None and not self._quota:
+            return given
+        headers, key, proof = given.headers, given.quota_key, None
+        if caller is not None:
+            key = caller.urn
+            if caller.__class__ is not Identity:
+                caller, proof = _proof_of(caller)
+        if self._quota:
+            paid = spend(key, 1)
+            if paid.__class__ is not Allowed:
+                return None
+            headers = {**headers, **_standing(paid.left)}
+        return Admitted(given.encoding, given.most_bytes, caller, key, headers, proof=proof, coding=given.coding)
+
+    def _place_of(self, head: RequestHead) -> tuple[str, str | None]:
+        """Where the caller is, and the coding that it may be answered in."""
+        said = head.headers
+        address = self._proxies.address_of(head.peer, said) if self._has_proxies else head.peer
+        coding: str | None = None
+        if self._compresses and (self._compresses_locally or not is_local(address)):
+            coding = choose(said.get("accept-encoding"), self._compresses)
+        return address, coding
+
+    def _looked(self, head: RequestHead, address: str, coding: str | None) -> Looked:
+        """What is posted; raises what is wrong with its head, but for a coding that nobody undoes."""
+        said = head.headers
+        if head.method != "POST":
+            raise MethodNotAllowed("post to this path")
+        if (kind := said.get("content-type", "")) != "application/json" and not is_json(kind):
+            raise UnsupportedMediaType("expected application/json")
+        headers: Headers = _JSON if coding is None else self._open
+        if offered := said.get("asap-version"):
+            headers = _agreed(offered[:256], None if coding is None else self._accepts)
+        encoding = IDENTITY
+        if coded := said.get("content-encoding"):
+            encoding = coded.strip().lower() or encoding
+        most, bucket = self._limits.request_bytes, bucket_of(address)
+        length = -1 if "transfer-encoding" in said else most
         if head.path == STREAM_PATH:
             seen = said.get("last-event-id", "")
             number = int(seen[:18]) if seen.isascii() and seen.isdecimal() else 0
-            return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, True, number, proof)
-        return Admitted(encoding, self._limits.request_bytes, caller, quota_key, headers, proof=proof, coding=coding)
+            return Looked(head, address, Admitted(encoding, most, None, bucket, headers, True, number), length)
+        return Looked(head, address, Admitted(encoding, most, None, bucket, headers, coding=coding), length)
+
+    def _turned_down(self, head: RequestHead, error: AsapError, headers: Headers, address: str) -> Steps[HttpResponse]:
+        note = f"{error.message} (from {address})" if isinstance(error, Unauthenticated) else ""
+        yield from ask(Observe(Handled("other", error.code, 0.0, note)))
+        return _as_asked(head, self._refused(head, error, headers))
 
     def refusal(
         self, error: AsapError, headers: Headers, *, id: jsonrpc.RpcId = None, body: bytes | None = None
@@ -295,18 +380,18 @@ class Admission:
             raise _limited(answer)
         return evolve(admitted, headers={**admitted.headers, **_standing(answer.left)})
 
-    def _caller(self, head: RequestHead, bucket: str) -> Steps[tuple[Identity, SignedIdentity | None]]:
+    def _caller(
+        self, head: RequestHead, bucket: str, verdict: Identity | EllipsisType | None
+    ) -> Steps[tuple[Identity, SignedIdentity | None]]:
         """Who calls, and where the request is signed, what is left to check of that."""
         # Whoever guesses at tokens spends, by its address, and with nothing left is not even listened to.
-        guesses = f"guesses from {bucket}"
-        if self._quota:
-            yield from self.spend(guesses, 0)
-        caller = yield from ask(Authenticate(head, self._sources.clock.now()))
-        if isinstance(caller, SignedIdentity):
-            # What is kept of a caller is who it is.
-            return Identity(caller.urn, caller.scopes), caller
-        if caller is not None:
-            return caller, None
+        guesses = _guesses(bucket)
+        if verdict is ...:
+            if self._quota:
+                yield from self.spend(guesses, 0)
+            verdict = yield from ask(Authenticate(head, self._sources.clock.now()))
+        if verdict is not None:
+            return _proof_of(verdict)
         if self._quota:
             yield from self.spend(guesses, 1)
         shown = any(head.headers.get(name) for name in ("authorization", "signature-input"))
@@ -364,6 +449,18 @@ class Admission:
         return json_response(200 if state.ready else 503, dump(health))
 
 
+def _guesses(bucket: str) -> str:
+    """Whom it is counted for that credentials from there were not valid."""
+    return f"guesses from {bucket}"
+
+
+def _proof_of(verdict: Identity) -> tuple[Identity, SignedIdentity | None]:
+    if isinstance(verdict, SignedIdentity):
+        # What is kept of a caller is who it is.
+        return Identity(verdict.urn, verdict.scopes), verdict
+    return verdict, None
+
+
 def _document(head: RequestHead, text: bytes, tag: str, headers: Headers = _JSON) -> HttpResponse:
     """What is published, unless the caller has just this already."""
     headers = {**headers, "etag": tag, "cache-control": f"public, max-age={MANIFEST_TTL}"}
@@ -399,10 +496,17 @@ def _standing(left: tuple[Left, ...]) -> Headers:
     """What is left of a quota, in the fields of draft-ietf-httpapi-ratelimit-headers."""
     policies, standings = [], []
     for one in left:
-        count, seconds = one.rate.count, one.rate.seconds
-        policies.append(f'"{count}/{seconds}s";q={count};w={seconds}')
-        standings.append(f'"{count}/{seconds}s";r={one.requests};t={math.ceil(one.seconds)}')
+        name, policy = _policy(one.rate.count, one.rate.seconds)
+        policies.append(policy)
+        standings.append(f"{name};r={one.requests};t={math.ceil(one.seconds)}")
     return {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)} if left else {}
+
+
+@lru_cache(maxsize=64)  # each answer says the same of it
+def _policy(count: int, seconds: int) -> tuple[str, str]:
+    """What a rate is called, and what it is."""
+    name = f'"{count}/{seconds}s"'
+    return name, f"{name};q={count};w={seconds}"
 
 
 @lru_cache(maxsize=64)  # a release says the same each time

@@ -37,6 +37,7 @@ from ..model import (
     payload_name,
 )
 from ..model._value import Value
+from ..model.envelope import written
 from ..rules.breaker import Breaker
 from ..rules.caching import tells_of_change
 from ..rules.compression import IDENTITY, Agreement, choose
@@ -57,7 +58,7 @@ from .commands import Deliver, OpenStream, Pause, ReadStream, Together, Transmit
 from .compressing import compressed_request
 from .discovery import CheckManifest, Discovery
 from .responses import ResponseReader, unanswered
-from .steps import Steps, ask
+from .steps import Steps, ask, told
 
 __all__ = ["ClientRole"]
 
@@ -165,26 +166,29 @@ class ClientRole:
         within: Job | None = None,
         trace_id: str | None = None,
         extensions: dict[str, Any] | None = None,
+        id: str | None = None,
     ) -> Envelope:
         """An envelope to `to`; `within` is the task that sends it, whose trace and depth it carries on.
+
+        `id` is for whoever has made one; else it is a new one.
 
         Raises `NestedTooDeep` before a subtask is sent that any peer would refuse.
         """
         now = self._sources.clock.now()
-        extensions = dict(extensions or {})
         if within is not None:
             trace_id = trace_id or within.envelope.trace_id
             if isinstance(payload, TaskRequest):
-                extensions[DEPTH_EXTENSION] = child_depth(within.depth, most=self._limits.task_depth)
-        return Envelope(
-            id=self._sources.tokens.new_id(now),
-            timestamp=now,
+                depth = child_depth(within.depth, most=self._limits.task_depth)
+                extensions = {**(extensions or {}), DEPTH_EXTENSION: depth}
+        return written(
+            self._sources.tokens.new_id(now) if id is None else id,
+            now,
             sender=self._me,
             recipient=agent_urn(to),
             payload_type=payload_name(type(payload)),
             payload=payload,
             trace_id=trace_id,
-            extensions=extensions or None,
+            extensions=dict(extensions) if extensions else None,
         )
 
     def send(
@@ -385,7 +389,8 @@ class ClientRole:
             self._ask_breaker()
             answer: HttpResponse | TransportFailure | None = None
             try:
-                answer = yield from ask(Transmit(request, timeout))
+                transmit = Transmit(request, timeout)
+                answer = told(transmit, (yield transmit))
                 if self._agreement is not None:
                     self._learn(answer)
                 result = read(self._reader.whole(answer, conditional=conditional))

@@ -116,7 +116,8 @@ class ServerRole:
         self._manifest = manifest
         self._sources = sources
         self._limits = limits
-        self._admission = Admission(
+        #: What is said of a request before its body is read: for fronts that remember heads.
+        self.admission = Admission(
             manifest,
             sources,
             limits=limits,
@@ -151,20 +152,15 @@ class ServerRole:
 
     def felt(self, delay: float) -> None:
         """What was due just now came `delay` seconds late: beyond `Limits.late_seconds` work is turned away."""
-        self._admission.felt(delay)
-
-    @property
-    def admits_alike(self) -> bool:
-        """Whether the very same head would be admitted again as it was before."""
-        return self._admission.is_alike
+        self.admission.felt(delay)
 
     def admit(self, head: RequestHead) -> Steps[Admitted | HttpResponse]:
         """Looks at the headers: answers at once, or says how the body is to be read."""
-        return self._admission.admit(head)
+        return self.admission.admit(head)
 
     def refuse(self, admitted: Admitted, error: AsapError) -> HttpResponse:
         """The answer to a body that could not be read."""
-        return self._admission.refusal(error, admitted.headers)
+        return self.admission.refusal(error, admitted.headers)
 
     def unread(self, admitted: Admitted, error: AsapError) -> Steps[HttpResponse]:
         """The answer to a body that could not be read, or is not the one that was signed."""
@@ -249,7 +245,7 @@ class ServerRole:
         Raises `InvalidRequest`, `BatchTooLarge` or `RateLimited`.
         """
         jsonrpc.check_batch(batch, most=self._limits.batch_items)
-        admitted = yield from self._admission.spend_batch(admitted, len(batch))
+        admitted = yield from self.admission.spend_batch(admitted, len(batch))
         # Whichever of them is the larger: they come together, and go at about the same time.
         return admitted, held // len(batch) + 1
 
@@ -264,8 +260,8 @@ class ServerRole:
         """The whole answer to a request that came alone."""
         if item.silent:
             return _silence(admitted)
-        if item.error is not None and self._admission.is_refusal(item.error):
-            return self._admission.refusal(item.error, admitted.headers, body=item.whole())
+        if item.error is not None and self.admission.is_refusal(item.error):
+            return self.admission.refusal(item.error, admitted.headers, body=item.whole())
         return HttpResponse(200, admitted.headers, item.whole())
 
     def straight(self, state: PromptStore, observe: Callable[[Handled], None]) -> Straight:
@@ -364,8 +360,8 @@ class ServerRole:
         raise StillRunning("the task has just expired", facts={"retry_after": 1})
 
     def _refused(self, error: AsapError, admitted: Admitted, id: jsonrpc.RpcId) -> HttpResponse:
-        if self._admission.is_refusal(error):
-            return self._admission.refusal(error, admitted.headers, id=id)
+        if self.admission.is_refusal(error):
+            return self.admission.refusal(error, admitted.headers, id=id)
         return json_response(200, jsonrpc.answer(jsonrpc.failure(error), id), admitted.headers)
 
     def item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int) -> Steps[Item]:
@@ -445,7 +441,7 @@ class ServerRole:
         """
         job = record.job
         if self._is_metered(job):
-            yield from self._admission.spend(payer, 1, job.name)
+            yield from self.admission.spend(payer, 1, job.name)
         try:
             answer = yield from ask(Accept(record, nonce, events, now))
         except StateUnavailable:
@@ -460,7 +456,7 @@ class ServerRole:
 
     def _give_back(self, job: Job, payer: str) -> Steps[None]:
         if self._is_metered(job):
-            yield from self._admission.spend(payer, -1, job.name)
+            yield from self.admission.spend(payer, -1, job.name)
 
     def _submitted(self, task: TaskRole) -> Steps[Settled]:
         """What is answered at once, and run with nobody waiting."""

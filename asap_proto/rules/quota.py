@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ..errors import InvalidValue
 from ..plain import plain
@@ -41,27 +40,29 @@ class Quota:
         A cost of 0 looks whether one more could be spent, and takes nothing; a negative one gives tokens back. A cost
         that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
-        asked = (cost or 1) if cost >= 0 else 0
-        at, wait, levels = buckets.at, -1.0, []
+        asked = cost or 1  # a negative one is there whatever the level
+        at, levels, left = buckets.at, [], []
         now = max(at, now)  # threads may come out of order
         for rate, level in zip(self.rates, buckets.levels, strict=True):
-            count = rate.count
-            level += (now - at) * count / rate.seconds  # noqa: PLW2901  (as it is by now)
-            levels.append(level := min(level, count))
+            count, seconds = rate.count, rate.seconds
+            level = min(level + (now - at) * count / seconds, count)  # noqa: PLW2901  (as it is by now)
             if level + _TOLERANCE < asked:
-                wait = max(wait, 0.0, (min(asked, count) - level) * rate.seconds / count)
-        if wait >= 0.0:
-            most = min(rate.count for rate in self.rates)
-            return RetryAfter(wait, self.text, most, self._left(levels)), Buckets(tuple(levels), now)
-        if cost:
-            levels = [min(rate.count, max(0.0, level - cost)) for rate, level in zip(self.rates, levels, strict=True)]
-        return Allowed(self._left(levels)), Buckets(tuple(levels), now)
+                return self._refused(buckets, now, asked)
+            levels.append(level := min(max(0.0, level - cost), count))
+            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * seconds / count))
+        return Allowed(tuple(left)), Buckets(tuple(levels), now)
 
-    def _left(self, levels: Sequence[float]) -> tuple[Left, ...]:
-        left = []
-        for rate, level in zip(self.rates, levels, strict=True):
-            left.append(Left(rate, int(level + _TOLERANCE), (rate.count - level) * rate.seconds / rate.count))
-        return tuple(left)
+    def _refused(self, buckets: Buckets, now: float, asked: int) -> tuple[RetryAfter, Buckets]:
+        """Nothing is taken, of any bucket."""
+        wait, levels, left = 0.0, [], []
+        for rate, level in zip(self.rates, buckets.levels, strict=True):
+            count, seconds = rate.count, rate.seconds
+            levels.append(level := min(level + (now - buckets.at) * count / seconds, count))
+            if level + _TOLERANCE < asked:
+                wait = max(wait, (min(asked, count) - level) * seconds / count)
+            left.append(Left(rate, int(level + _TOLERANCE), (count - level) * seconds / count))
+        most = min(rate.count for rate in self.rates)
+        return RetryAfter(wait, self.text, most, tuple(left)), Buckets(tuple(levels), now)
 
 
 @plain

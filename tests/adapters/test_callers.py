@@ -273,7 +273,7 @@ def test_more_requests_than_there_is_room_for(runtime):
                 await more.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 assert await heard(more) == (200, {"status": "ok"})
             work.opened.set()
-            await until(lambda: not app._load.is_full)
+            await until(lambda: not app._load.requests)
             assert (await client.request("echo", {"x": 1})).result == {"x": 1}
 
     runtime.run(main)

@@ -175,7 +175,7 @@ class Caller:
 def watched(app):
     """The app's performer, and every story that it is told from now on."""
     stories = []
-    role = app._role
+    role, admission = app._role, app._role.admission
 
     def watch(told, *given):
         stories.append(told(*given))
@@ -183,6 +183,7 @@ def watched(app):
 
     for name in ("admit", "receive", "stream", "resume"):
         setattr(role, name, functools.partial(watch, getattr(role, name)))
+    admission.enter = functools.partial(watch, admission.enter)
     return app._perform.__self__, stories
 
 

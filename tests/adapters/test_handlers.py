@@ -372,3 +372,56 @@ def test_a_validator_that_waits(runtime, slow, caplog):
         assert "the validator failed (bearer)" in caplog.text
     else:
         assert "result" in json.loads(caller.body)
+
+
+class Message:
+    """What a server gives that is no coroutine, and waits once or not at all."""
+
+    def __init__(self, message, *, waits=False):
+        self.message = message
+        self.waits = waits
+
+    def __await__(self):
+        if self.waits:
+            yield from anyio.lowlevel.checkpoint().__await__()
+        return self.message
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("cuts", [(), (20,), (0, 7, 20)], ids=["one", "two", "four"])
+@pytest.mark.parametrize("ends", [True, False], ids=["whole", "hung up"])
+def test_a_body_however_it_is_given(runtime, cuts, waits, ends):
+    """In one piece or in many, each there or waited for, by a coroutine or another awaitable; or not to its end."""
+    agent = runtime.front.Agent(WORKER)
+
+    @agent.skill("echo")
+    async def echo(task):
+        return {"got": task.input}
+
+    text = json.dumps(frame(x=1)).encode()
+
+    async def answered(app, gives):
+        pieces = [text[first:last] for first, last in zip((0, *cuts), (*cuts, len(text)), strict=True)]
+        messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        messages[-1] = messages[-1] | {"more_body": False} if ends else {"type": "http.disconnect"}
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await app(Caller(app, b"").scope, lambda: gives(messages.pop(0)), send)
+        return sent
+
+    async def main():
+        app = agent.app()
+
+        async def coroutine(message):
+            return await Message(message, waits=waits)
+
+        for gives in (coroutine, lambda message: Message(message, waits=waits)):
+            sent = await answered(app, gives)
+            assert [b'"got":{"x":1}' in sent[1]["body"]] == [True] if ends else sent == []
+        assert app._load.bytes == 0
+        assert not app._load.waits
+
+    runtime.run(main)

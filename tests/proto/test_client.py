@@ -23,15 +23,15 @@ from asap_proto.errors import (
     UnverifiedManifest,
 )
 from asap_proto.http import HttpRequest, HttpResponse, TransportFailure
-from asap_proto.limits import Limits
+from asap_proto.limits import ID_LENGTH, Limits
 from asap_proto.model import Envelope, TaskCancel, TaskRequest
 from asap_proto.roles import ClientRole, Job, Pause, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.json import dump, load
 from asap_proto.wire.manifests import dump_manifest, read_manifest
-from asap_proto.wire.nouns import encode
-from asap_testkit import ME, PEER, FixedClock, alone, asks, echo_manifest, finish, fixed_sources, letter, link
+from asap_proto.wire.nouns import decode_envelope, encode
+from asap_testkit import ME, NOW, PEER, FixedClock, alone, asks, echo_manifest, finish, fixed_sources, letter, link
 
 REFUSED = TransportFailure("refused", "connection refused")
 WORK = TaskRequest("conversation", "echo", {"message": "hi"})
@@ -469,3 +469,20 @@ def test_one_exchange_may_have_its_own_timeout():
     steps.send(REFUSED)
     assert steps.send(None).timeout == 5.0
     assert asks(role.send(letter())).timeout == 60.0
+
+
+def test_what_is_composed_is_an_envelope_like_any_other():
+    """It is made by a shorter way, and is the same."""
+    made = client().compose(PEER, WORK, trace_id="t", extensions={"a": 1}, id="letter-7")
+    said = {"id": "letter-7", "timestamp": NOW, "sender": ME, "recipient": PEER, "payload": WORK, "trace_id": "t"}
+    assert made == Envelope(**said, payload_type="task.request", extensions={"a": 1})
+    assert repr(made) == repr(decode_envelope(load(dump(encode(made)), depth=99)))
+    with pytest.raises(AttributeError):
+        made.id = "another"
+
+
+def test_a_trace_that_is_too_long_is_not_composed():
+    """No peer would take it."""
+    with pytest.raises(InvalidValue) as caught:
+        client().compose(PEER, WORK, trace_id="t" * (ID_LENGTH + 1))
+    assert [(fault.path, fault.type) for fault in caught.value.faults] == [("$.trace_id", "too_long")]

@@ -7,7 +7,6 @@ import pytest
 from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
 from asap_proto.roles import Handled, InputNeeded, Saturated
-from asap_proto.rules.shedding import SAMPLE_SECONDS
 from asap_proto.stores import Change
 from asap_testkit import link, request_frame
 from asap_testkit.receiving import admitted, answer_of, payload_of, record_at
@@ -161,16 +160,3 @@ def test_a_notification_is_not_answered():
     response = post_straight(wire, frame)
     assert (response.status, response.body) == (204, b"")
     assert len(wire.state.tasks()) == 1
-
-
-def test_only_a_head_that_decides_all_is_admitted_alike():
-    """Where callers are asked who they are, or counted, or turned away, each request is looked at."""
-    assert link().server.admits_alike
-    assert not link(quota="1/second").server.admits_alike
-    assert not link(server={"challenges": ["Bearer"]}).server.admits_alike
-    wire = link(limits=Limits(late_seconds=0.1))
-    assert wire.server.admits_alike
-    for _ in range(50):
-        wire.clock.move(SAMPLE_SECONDS)
-        wire.server.felt(5.0)
-    assert not wire.server.admits_alike

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Unpack
 from weakref import WeakKeyDictionary
@@ -83,7 +83,7 @@ class Agent(BaseAgent):
     @staticmethod
     @abstractmethod
     def _within(
-        seconds: float, running: Coroutine[Any, Any, Any], run: Wait
+        seconds: float, running: Coroutine[Any, Any, Any], as_run: Callable[[], Wait]
     ) -> Returned | Coroutine[Any, Any, Returned | TimedOut]:
         """What a coroutine gives, awaited for at most so many seconds where the runtime has to wait for it.
 

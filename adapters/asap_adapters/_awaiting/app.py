@@ -7,27 +7,28 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, suppress
 from math import inf, isfinite
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from asap_proto.errors import AsapError, BodyTooSlow, Overloaded
 from asap_proto.http import HttpResponse, RequestHead, fold
-from asap_proto.roles import Admitted, Emit, Returned
+from asap_proto.roles import Admitted, Authenticate, Emit, Looked, Returned
+from asap_proto.rules.identity import Identity
 from asap_proto.rules.redaction import redact_text
 from asap_proto.stores import MemoryState
 from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
 
 from .._shared.agents import Served
-from .._shared.heads import KnownHeads
+from .._shared.heads import KnownHeads, changed
 from .._shared.inflate import inflater
-from .._shared.logs import Exchange
+from .._shared.logs import Exchange, exchanges
 from .._shared.performing import Wait, performed_first
 from .drive import drive, side_by_side
-from .heads import key_of, lines_of
-from .load import Load, Share
-from .server import Caller, Closing, Follower, Performer
+from .heads import key_of, lines_of, said_with
+from .load import Caller, Load
+from .server import Closing, Follower, Performer
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -39,6 +40,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+
+#: What has no body, and so no length.
+_BODILESS: Final = (204, 304)
 
 #: How long the end of a stream may take to be sent once the grace is over.
 _LAST_SECONDS = 0.2
@@ -68,34 +72,38 @@ class App:
         self._perform = self._performer.begin
         self._within = agent._within
         self._load = Load(served.limits)
-        self._known = KnownHeads(lines_of)
+        self._admission = self._role.admission
+        self._known = KnownHeads()
+        # What answers at once, and so needs no story; a front of threads has its own.
+        self._authenticate: Callable[[Authenticate], Any] | None = self._performer.authenticate
+        self._charge = self._performer.charge
         state = served.stores.state
         # A store that answers at once, as memory does, needs no story for what is usual.
         is_at_once = isinstance(state, MemoryState)
-        self._straight = self._role.straight(state, served.observe) if is_at_once else None
-        #: What callers are waited for with: for their bodies, and that they read their streams.
-        self._waits: set[Wait] = set()
+        self._straight = self._role.straight(state, served.metrics.count) if is_at_once else None
+        self._waits = self._load.waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            exchange = Exchange()
-            share = Share(self._load)
+            caller = Caller(self._load, receive)
+            if exchanges.level:
+                caller.exchange = Exchange()
             try:
-                response = await self._answer(scope, exchange, share, receive, send)
+                try:
+                    response = await self._answer(scope, caller, receive, send)
+                except _Gone:
+                    return
+                except Exception as error:
+                    if caller.exchange is not None and caller.exchange.begun:
+                        raise  # only so the server breaks the connection off
+                    response = self._performer.ours(error)
                 if response is not None:
-                    exchange.answered(response)
-                    share.hold(response.body)
-                    await self._send(send, response)
-            except _Gone:
-                return
-            except Exception as error:
-                if exchange.begun:
-                    raise  # only so the server breaks the connection off
-                response = self._performer.ours(error)
-                exchange.answered(response)
-                await self._send(send, response)
+                    if caller.exchange is not None:
+                        caller.exchange.answered(response)
+                    caller.hold(response.body)
+                    await _send(send, response)
             finally:
-                share.end()
+                caller.end()
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -158,54 +166,108 @@ class App:
         with anyio.move_on_after(max(0.0, self.grace_seconds - passed)):
             await self._performer.idle()
 
-    async def _answer(
-        self, scope: Scope, exchange: Exchange, share: Share, receive: Receive, send: Send
-    ) -> HttpResponse | None:
+    async def _answer(self, scope: Scope, caller: Caller, receive: Receive, send: Send) -> HttpResponse | None:
+        load = self._load
         # Whoever only looks, as a load balancer does, is always answered.
-        if self._load.is_full and scope["method"] == "POST":
-            if exchange.is_told:
-                exchange.heard(_head(scope))
+        if load.requests >= load.most_requests and scope["method"] == "POST":
+            if caller.exchange is not None:
+                caller.exchange.heard(_head(scope))
             return await drive(self._role.turn_away(), self._perform)
-        key = key_of(scope) if self._role.admits_alike and not exchange.is_told else None
-        admitted, head = None if key is None else self._known.find(key), None
-        if admitted is None:
-            head = _head(scope)
-            answer = await drive(self._role.admit(head), self._perform)
-            if isinstance(answer, HttpResponse):
-                exchange.heard(head)
-                return answer
-            admitted = answer
-            if key is not None:
-                self._known.add(key, admitted)
+        admitted: Any = self._enter(scope)
+        if admitted.__class__ is CoroutineType:
+            admitted = await admitted
+        if admitted.__class__ is HttpResponse:
+            if caller.exchange is not None:
+                caller.exchange.heard(_head(scope))
+            return admitted
         try:
-            body = await self._read(receive, admitted, share)
+            body = self._read(receive, admitted, caller)
+            if body.__class__ is CoroutineType:
+                body = await body
         except AsapError as error:
             return _last(await drive(self._role.unread(admitted, error), self._perform))
-        if head is not None:
-            exchange.heard(head, body)
-        if self._load.is_full:
+        if caller.exchange is not None:
+            caller.exchange.heard(_head(scope), body)
+        if load.requests >= load.most_requests:
             return await drive(self._role.turn_away(), self._perform)
-        self._load.requests += 1
+        load.requests += 1
         try:
             if admitted.streams:
+                exchange = caller.exchange = caller.exchange or Exchange()
                 return await self._stream(admitted, body, exchange, receive, send)
-            caller = Caller(receive)
-            try:
-                return await self._work(admitted, body, caller)
-            finally:
-                caller.leave()
+            response = await self._work(admitted, body, caller)
+            caller.leave()
+            return response
         finally:
-            self._load.requests -= 1
+            load.requests -= 1
 
-    async def _read(self, receive: Receive, admitted: Admitted, share: Share) -> bytes:
+    def _enter(self, scope: Scope) -> Any:
+        """Who is admitted, or an answer; or a coroutine of it, where something has to be waited for."""
+        key, changing = key_of(scope)
+        looked = self._known.find(key, changing.get(b"content-length"))
+        if looked is None:
+            return self._look(scope, key)
+        admission = self._admission
+        if not admission.asks:
+            admitted = admission.let_in(looked, None, self._charge)
+            return drive(admission.enter(looked, looked.head), self._perform) if admitted is None else admitted
+        head = changed(looked.head, said_with(looked.head.headers, changing))
+        if self._authenticate is None or not admission.may_guess(looked, self._charge):
+            return drive(admission.enter(looked, head), self._perform)
+        verdict = self._authenticate(Authenticate(head, admission.now()))
+        if verdict.__class__ is CoroutineType:
+            return self._let_in_late(looked, head, verdict)
+        return self._let_in(looked, head, verdict)
+
+    def _let_in(self, looked: Looked, head: RequestHead, verdict: Identity | None) -> Any:
+        """The same once it is known who calls."""
+        admitted = None if verdict is None else self._admission.let_in(looked, verdict, self._charge)
+        return drive(self._admission.enter(looked, head, verdict), self._perform) if admitted is None else admitted
+
+    async def _let_in_late(self, looked: Looked, head: RequestHead, asked: Awaitable[Identity | None]) -> Any:
+        admitted = self._let_in(looked, head, await asked)
+        return await admitted if admitted.__class__ is CoroutineType else admitted
+
+    async def _look(self, scope: Scope, key: tuple[Any, ...] | None) -> Admitted | HttpResponse:
+        """The same where it is told from the beginning: of a head that is new, or is to be looked at each time."""
+        head = _head(scope)
+        looked = None if key is None else self._admission.look(head)
+        if looked is None:
+            return await drive(self._role.admit(head), self._perform)
+        # Names in other cases are the same names, which only whoever folds them knows.
+        if all(name == name.lower() for name, _ in key[-1]):  # type: ignore[index]
+            self._known.add(key, looked)  # type: ignore[arg-type]
+        return await drive(self._admission.enter(looked, head), self._perform)
+
+    def _read(self, receive: Receive, admitted: Admitted, caller: Caller) -> Any:
+        """The body, or a coroutine of it where it has to be waited for, or comes in pieces."""
+        receiving: Any = receive()
         if getattr(receive, "is_whole", False):  # as a server of ours says, where nothing has to be waited for
-            return await _read(receive, admitted, share)
-        wait = Wait(self._waits.add)
-        begun = self._within(self.limits.body_seconds, _read(receive, admitted, share), wait)
-        if isinstance(begun, Returned):
-            return begun.value  # type: ignore[no-any-return]
+            return _read_whole(receiving, receive, admitted, caller)
+        if receiving.__class__ is not CoroutineType:
+            receiving = _awaited(receiving)
+        begun = self._within(self.limits.body_seconds, receiving, caller.as_wait)
+        if not isinstance(begun, Returned):
+            return self._read_on(begun, receive, admitted, caller)
+        message = begun.value
+        if admitted.is_plain and message["type"] == "http.request" and not message.get("more_body"):
+            # What comes as it is, in one piece, is counted at a glance.
+            body: bytes = message.get("body", b"")
+            if len(body) <= admitted.most_bytes:
+                return caller.take(body)
+        return self._read_on(_awaited(begun), receive, admitted, caller)
+
+    async def _read_on(self, begun: Any, receive: Receive, admitted: Admitted, caller: Caller) -> bytes:
+        """The rest of it, whose first message was begun to be waited for."""
+        until = anyio.current_time() + self.limits.body_seconds
+        wait = caller.as_wait()
         try:
             read = await begun
+            if isinstance(read, Returned):
+                rest = _read(read.value, receive, admitted, caller)
+                read = self._within(until - anyio.current_time(), rest, caller.as_wait)
+                if not isinstance(read, Returned):
+                    read = await read
         finally:
             self._waits.discard(wait)
         if isinstance(read, Returned):
@@ -216,33 +278,33 @@ class App:
 
     async def _work(self, admitted: Admitted, body: bytes, caller: Caller) -> HttpResponse:
         """Answers in one piece."""
-        perform = functools.partial(self._perform, caller=caller)
         if self._straight is None or admitted.proof is not None:
-            return await drive(self._role.receive(admitted, body), perform)
+            return await drive(self._role.receive(admitted, body), functools.partial(self._perform, caller=caller))
         try:
             document, held = self._role.load(admitted, body)
             size = len(body)
             del body  # nothing is kept of it beside what was read
             if document.__class__ is list:
-                admitted, held = await drive(self._role.open_batch(document, admitted, held), perform)
+                admitted, held = await drive(self._role.open_batch(document, admitted, held), self._perform)
         except AsapError as error:
-            return await drive(self._role.unread(admitted, error), perform)
+            return await drive(self._role.unread(admitted, error), self._perform)
         if document.__class__ is not list:
             item = self._item(document, "$", admitted, size, held, caller)
-            item = await item if item.__class__ is CoroutineType else item
-            return await self._compressed(self._role.answer(item, admitted), admitted)
+            if item.__class__ is CoroutineType:
+                item = await item
+            response = self._role.answer(item, admitted)
+            return response if admitted.coding is None else await self._compressed(response, admitted.coding)
 
         def begin(index: int) -> Any:
             return self._item(document[index], f"$[{index}]", admitted, size, held, caller)
 
         items = await side_by_side(begin, len(document), self.limits.batch_parallel)
-        return await self._compressed(self._role.answer_batch(items, admitted), admitted)
+        response = self._role.answer_batch(items, admitted)
+        return response if admitted.coding is None else await self._compressed(response, admitted.coding)
 
-    async def _compressed(self, response: HttpResponse, admitted: Admitted) -> HttpResponse:
+    async def _compressed(self, response: HttpResponse, coding: str) -> HttpResponse:
         """The answer in the coding that its caller takes: what the story does where it is told."""
-        if admitted.coding is None:
-            return response
-        return await drive(self._role.compressed(response, admitted.coding), self._perform)
+        return await drive(self._role.compressed(response, coding), self._perform)
 
     def _item(self, frame: Any, place: str, admitted: Admitted, size: int, held: int, caller: Caller) -> Any:
         """What becomes of one request, or a coroutine of it where something has to be waited for."""
@@ -301,17 +363,19 @@ class App:
             await self._end_stream(send, wait)
         return whole
 
-    async def _send(self, send: Send, response: HttpResponse) -> None:
-        lines = self._known.lines(response.headers)
-        if "content-length" not in response.headers and response.status not in (204, 304):
-            lines.append((b"content-length", b"%d" % len(response.body)))
-        await send({"type": "http.response.start", "status": response.status, "headers": lines})
-        await send({"type": "http.response.body", "body": response.body})
-
     async def _end_stream(self, send: Send, wait: Wait) -> None:
         # A reader that does not read must not hold up who shuts down.
         with anyio.move_on_after(_LAST_SECONDS if wait.interrupted else inf), suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send(send: Send, response: HttpResponse) -> None:
+    status, headers, body = response.status, response.headers, response.body
+    lines = lines_of(headers)
+    if "content-length" not in headers and status not in _BODILESS:
+        lines.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
 
 
 def patience_with(app: Any) -> float:
@@ -337,14 +401,17 @@ def _head(scope: Scope) -> RequestHead:
     return RequestHead(scope["method"], path, fold(lines), client[0] if client else "", len(lines))
 
 
-async def _read(receive: Receive, admitted: Admitted, share: Share) -> bytes:
-    """The body, within bounds as sent and as inflated."""
-    message = await receive()
-    if admitted.is_plain and not message.get("more_body", False):
-        # What comes as it is, in one piece, is counted at a glance.
-        body: bytes = message.get("body", b"")
-        if message["type"] == "http.request" and len(body) <= admitted.most_bytes:
-            return share.receive(body)
+async def _read_whole(receiving: Awaitable[Message], receive: Receive, admitted: Admitted, caller: Caller) -> bytes:
+    message = await receiving
+    body: bytes = message.get("body", b"")
+    is_all = message["type"] == "http.request" and not message.get("more_body")
+    if is_all and admitted.is_plain and len(body) <= admitted.most_bytes:
+        return caller.take(body)
+    return await _read(message, receive, admitted, caller)
+
+
+async def _read(message: Message, receive: Receive, admitted: Admitted, caller: Caller) -> bytes:
+    """The body from this message on, within bounds as sent and as inflated."""
     raw = BodyGauge(admitted.most_bytes, what="request")
     signed = BodyDigest(admitted.digests)
     plain = inflater(admitted.encoding, BodyGauge(admitted.most_bytes, what="inflated request"))
@@ -352,12 +419,16 @@ async def _read(receive: Receive, admitted: Admitted, share: Share) -> bytes:
     while True:
         if message["type"] == "http.disconnect":
             raise _Gone
-        chunks.append(share.receive(plain.feed(signed.feed(raw.take(message.get("body", b""))))))
+        chunks.append(caller.take(plain.feed(signed.feed(raw.take(message.get("body", b""))))))
         if not message.get("more_body", False):
             signed.finish()
             plain.finish()
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         message = await receive()
+
+
+async def _awaited(what: Any) -> Any:
+    return what if what.__class__ is Returned else await what
 
 
 async def _raising(error: BaseException) -> None:

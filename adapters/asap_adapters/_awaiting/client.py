@@ -87,7 +87,7 @@ class Client(BaseClient):
         """Hands over a task and waits for its end; `within` is the task that this one is a part of."""
         envelope = compose_request(
             self._role,
-            await self._peer_urn(),
+            self._peer or await self._peer_urn(),
             skill,
             input,
             config=config,
@@ -95,7 +95,7 @@ class Client(BaseClient):
             trace_id=trace_id,
             within=within,
         )
-        return response_of(await self.send(envelope))
+        return response_of(await drive(self._role.send(envelope), self._perform))
 
     async def submit(
         self,
@@ -114,7 +114,7 @@ class Client(BaseClient):
         """
         envelope = compose_request(
             self._role,
-            await self._peer_urn(),
+            self._peer or await self._peer_urn(),
             skill,
             input,
             config=config,
@@ -145,7 +145,7 @@ class Client(BaseClient):
         """
         envelope = compose_request(
             self._role,
-            await self._peer_urn(),
+            self._peer or await self._peer_urn(),
             skill,
             input,
             config=config,
@@ -250,9 +250,9 @@ class Client(BaseClient):
         return await drive(steps, self._perform)
 
     def _perform(self, command: AnyCommand) -> Coroutine[Any, Any, Any]:
+        if command.__class__ is Transmit:
+            return self._transmit(command)
         match command:
-            case Transmit():
-                return self._transmit(command)
             case Pause():
                 return anyio.sleep(command.seconds)
             case Together():

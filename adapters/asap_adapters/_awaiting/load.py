@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import anyio
+
 from asap_proto.errors import Overloaded
 from asap_proto.limits import Limits
+from asap_proto.stores import Job
 
-__all__ = ["Load", "Share"]
+from .._shared.logs import Exchange
+from .._shared.performing import Wait
+
+__all__ = ["Caller", "Load"]
 
 
 class Load:
     """The requests that are answered now, and the bytes of what was asked and is told."""
 
-    __slots__ = ("bytes", "most_bytes", "most_requests", "requests")
+    __slots__ = ("bytes", "most_bytes", "most_requests", "requests", "waits")
 
     def __init__(self, limits: Limits) -> None:
         self.most_requests = limits.requests
@@ -19,36 +28,62 @@ class Load:
         #: Not those whose bodies still come: else callers that say nothing more would shut all others out.
         self.requests = 0
         self.bytes = 0
-
-    @property
-    def is_full(self) -> bool:
-        """Whether one more request is too many."""
-        return self.requests >= self.most_requests
+        #: What callers are waited for with: for their bodies, and that they read their streams.
+        self.waits: set[Wait] = set()
 
 
-class Share:
-    """What one request has of the bytes."""
+class Caller:
+    """Whoever waits for the answer to one request, and what that takes of the load.
 
-    __slots__ = ("_bytes", "_load")
+    It is looked after once a handler of its has waited for a while.
+    """
 
-    def __init__(self, load: Load) -> None:
+    # What is nearly never said: of all instances a class says it at no cost.
+    #: Where its request is written down, or told in parts.
+    exchange: Exchange | None = None
+    #: What runs for it, or has run, of what had to be waited for.
+    jobs: list[Job] | None = None
+    watch: anyio.CancelScope | None = None
+    is_gone = False
+    #: Whether it has its answer.
+    is_over = False
+    _bytes = 0
+    _wait: Wait | None = None
+
+    def __init__(self, load: Load, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
         self._load = load
-        self._bytes = 0
+        self.receive = receive
+
+    def as_wait(self) -> Wait:
+        """What its body is waited for with, if it has to be."""
+        if self._wait is None:
+            self._wait = Wait(self._load.waits.add)
+        return self._wait
 
     def hold(self, content: bytes) -> None:
-        """Counts what is held from now on."""
+        """Counts what is held of it from now on."""
         size = len(content)
         self._bytes += size
         self._load.bytes += size
 
-    def receive(self, piece: bytes) -> bytes:
+    def take(self, piece: bytes) -> bytes:
         """The same of what may still be refused, and hands it back; raises `Overloaded`."""
-        self.hold(piece)
-        if self._load.bytes > self._load.most_bytes:
+        load, size = self._load, len(piece)
+        self._bytes += size
+        load.bytes += size
+        if load.bytes > load.most_bytes:
             raise Overloaded("the requests at hand are too large together", facts={"retry_after": 1})
         return piece
 
+    def leave(self) -> None:
+        """It has its answer, or needs none any more."""
+        self.is_over = True
+        if self.watch is not None:
+            self.watch.cancel()
+
     def end(self) -> None:
-        """Nothing is held any more."""
+        """Nothing is held of it any more."""
         self._load.bytes -= self._bytes
         self._bytes = 0
+        if not self.is_over:
+            self.leave()

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from types import CoroutineType
@@ -69,18 +69,19 @@ from asap_proto.stores import MemoryState
 
 from .._shared.agents import Served
 from .._shared.logs import log_raised
-from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .._shared.performing import BasePerformer, Run, log_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.skills import Handler
 from .._shared.urls import targets_for
 from .compressing import Compressor
 from .drive import drive, drive_together
+from .load import Caller
 from .tasks import Task, ThreadTask
 
 if TYPE_CHECKING:
     from .agent import Agent
 
-__all__ = ["Caller", "Closing", "Follower", "Performer"]
+__all__ = ["Closing", "Follower", "Performer"]
 
 log = logging.getLogger("asap_adapters.server")
 
@@ -92,27 +93,6 @@ _WATCH_SECONDS: Final = 0.05
 
 class Closing(Exception):
     """A stream ends here: the server shuts down, and what it follows is not run by this worker."""
-
-
-class Caller:
-    """Whoever waits for the answer to one request; looked after once a handler of its has waited for a while."""
-
-    __slots__ = ("is_gone", "is_over", "jobs", "receive", "watch")
-
-    def __init__(self, receive: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
-        self.receive = receive
-        #: What runs for it, or has run.
-        self.jobs: list[Job] = []
-        self.watch: anyio.CancelScope | None = None
-        self.is_gone = False
-        #: Whether it has its answer.
-        self.is_over = False
-
-    def leave(self) -> None:
-        """It has its answer, or needs none any more."""
-        self.is_over = True
-        if self.watch is not None:
-            self.watch.cancel()
 
 
 class Follower:
@@ -137,8 +117,10 @@ class Performer(BasePerformer):
 
     def __init__(self, agent: Agent, served: Served) -> None:
         super().__init__(served, agent)
-        self._agent = agent
+        #: Whose tasks these are.
+        self.agent = agent
         self._within = agent._within
+        self._handlers = served.handlers
         self._outcome_of: Callable[[Future[Any]], Awaitable[Any]] = agent._outcome_of
         self._free_threads = threading.BoundedSemaphore(served.limits.handler_threads)
         self._limiter: anyio.CapacityLimiter | None = None
@@ -151,7 +133,7 @@ class Performer(BasePerformer):
         self._waits = self._submits or hasattr(served.stores.state, "__aenter__")
         # What each exchange asks, found without a look at all the rest.
         self._quick: dict[type, Callable[[Any], Any]] = {
-            Authenticate: self._authenticate,
+            Authenticate: self.authenticate,
             Observe: lambda command: served.observe(command.event),
             Spend: self._spend,
         }
@@ -192,7 +174,7 @@ class Performer(BasePerformer):
             case Spend():
                 return self._spend(command)
             case Authenticate():
-                return self._authenticate(command)
+                return self.authenticate(command)
             case Together():
                 return drive_together(command, functools.partial(self.begin, caller=caller))
             case Background():
@@ -367,15 +349,17 @@ class Performer(BasePerformer):
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    def _look_after(self, run: Run) -> None:
+    def look_after(self, run: Run) -> None:
         """From now on what runs is cancelled once its caller has hung up. For that a server has to run the lifespan."""
         if self.group is None:
             return
         caller, job = run.caller, run.role.record.job
-        caller.jobs.append(job)
-        if caller.is_gone:
-            self.group.start_soon(self._abandon, job)
-        elif len(caller.jobs) == 1:
+        if caller.jobs is not None:
+            caller.jobs.append(job)
+            if caller.is_gone:
+                self.group.start_soon(self._abandon, job)
+        else:
+            caller.jobs = [job]
             self._unwatched.append(caller)
             if not self._is_looking:
                 self._is_looking = True
@@ -407,7 +391,7 @@ class Performer(BasePerformer):
                 return
             caller.is_gone = True
             async with anyio.create_task_group() as group:
-                for job in caller.jobs:
+                for job in caller.jobs or ():
                     group.start_soon(self._abandon, job)
 
     async def _abandon(self, job: Job) -> None:
@@ -430,25 +414,31 @@ class Performer(BasePerformer):
     async def feel(self) -> None:
         """Looks how late things are, until cancelled."""
         while True:
-            due = self._clock.elapsed() + SAMPLE_SECONDS
+            due = self.clock.elapsed() + SAMPLE_SECONDS
             await anyio.sleep(SAMPLE_SECONDS)
             try:
                 await drive(self._served.keeper.feel(due), self.begin)
             except Exception:
                 log.exception("how late things are could not be felt; tried again in a moment")
 
-    def _authenticate(self, command: Authenticate) -> Identity | Coroutine[Any, Any, Identity | None] | None:
+    def authenticate(self, command: Authenticate) -> Identity | Coroutine[Any, Any, Identity | None] | None:
         """Who calls: at once, unless keys have to be fetched or a validator waits."""
         schemes = iter(self._served.auth)
         for scheme in schemes:
-            with letting_nobody_in(command, scheme):
+            try:
                 if self._keys_wanted(scheme, command) is not None:
                     return self._authenticated(command, scheme, schemes, None)
                 answer = scheme.verify(command.head, command.now)
+                if answer.__class__ is Identity:
+                    return answer
                 if inspect.isawaitable(answer):
                     return self._authenticated(command, scheme, schemes, answer)
-                if (known := identity_of(answer)) is not None:
-                    return known
+                known = identity_of(answer)
+            except Exception as error:  # noqa: BLE001  (a validator may raise anything)
+                log_nobody_in(command, scheme, error)
+                continue
+            if known is not None:
+                return known
         return None
 
     async def _authenticated(
@@ -457,7 +447,7 @@ class Performer(BasePerformer):
         """The same from a scheme on that has to be waited for: for its keys, or for its `answer`."""
         until = anyio.current_time() + self._served.limits.auth_seconds
         for each in itertools.chain((scheme,), left):
-            with letting_nobody_in(command, each):
+            try:
                 if answer is None:
                     if self._keys_wanted(each, command) is not None:
                         with anyio.fail_after(until - anyio.current_time()):
@@ -468,6 +458,8 @@ class Performer(BasePerformer):
                         answer = await answer
                 if (known := identity_of(answer)) is not None:
                     return known
+            except Exception as error:  # noqa: BLE001  (a validator may raise anything)
+                log_nobody_in(command, each, error)
             answer = None
         return None
 
@@ -480,7 +472,7 @@ class Performer(BasePerformer):
             # What is begun is ended: else whoever hangs up in time could keep new keys away.
             with anyio.CancelScope(shield=True):
                 targets = targets_for(base_url, self._served.targets)
-                transport = self._agent._client._connect(base_url, self._served.limits, targets=targets)
+                transport = self.agent._client._connect(base_url, self._served.limits, targets=targets)
                 answer: HttpResponse | TransportFailure
                 try:
                     answer = await transport.send(request, self._served.limits.auth_seconds)
@@ -492,25 +484,29 @@ class Performer(BasePerformer):
 
     def invoke(self, command: Invoke, caller: Caller | None) -> Outcome | Coroutine[Any, Any, Outcome]:
         """Runs a handler: what comes of it is there at once, unless it waits."""
-        started = self._clock.elapsed()
-        run = Run(command.task, caller, None if caller is None else self._look_after)
+        started, job = self._elapsed(), command.job
         try:
-            handler = self._served.handler(command.name, command.job)
-            task = Task(command.job, self._agent, run, self, started + command.timeout)
+            handler = self._handlers[job.payload.__class__, command.name]
+            task = Task(job, command.task, self, started + command.timeout, caller)
             if handler.colour == "async":
-                running = handler.function(*handler.arguments(task))
+                takes = handler.signature.input_class is not None
+                running = handler.function(*handler.arguments(task)) if takes else handler.function(task)
             elif self._free_threads.acquire(blocking=False):
                 running = self._in_thread(handler, ThreadTask(task))
             else:
                 return self._ended(command, Saturated(), started)
-            begun = self._within(command.timeout, running, run)
+            begun = self._within(command.timeout, running, task._as_run)
             if isinstance(begun, Returned):
-                return self._ended(command, handler.returned(begun), started)
+                if begun.value.__class__ is not dict:
+                    begun = handler.returned(begun)
+                self._count_run(job.envelope.payload_type, self._elapsed() - started, True)
+                return begun
         except BaseException as error:  # noqa: BLE001  (what is no outcome is raised again)
             return self._ended(command, self._failed(command, error), started)
         # Before it waits nobody else could ask for it.
+        run = task._as_run()
         self._active += 1
-        self._runs[command.job.task_id] = run
+        self._runs[job.task_id] = run
         return self._outcome(command, handler, run, begun, started)
 
     async def _outcome(

@@ -9,7 +9,7 @@ import anyio.from_thread
 
 from asap_proto.errors import AsapError
 from asap_proto.model import Artifact, ArtifactNotify, Part, Payload, StateSnapshot, TaskResponse
-from asap_proto.roles import Steps
+from asap_proto.roles import Steps, TaskRole
 from asap_proto.stores import Job
 
 from .._shared.logs import log_untold
@@ -18,7 +18,7 @@ from .._shared.tasks import BaseTask
 from .drive import drive
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from .load import Caller
     from .server import Performer
 
 __all__ = ["Task", "ThreadTask"]
@@ -32,15 +32,26 @@ class Task(BaseTask):
     def __init__(
         self,
         job: Job,
-        agent: Agent,
-        run: Run,
+        role: TaskRole,
         performer: Performer,
         until: float,
+        caller: Caller | None,
     ) -> None:
-        super().__init__(job, run.role, agent.settings.sources.clock, until)
-        self._agent = agent
-        self._run = run
+        # As the base has it: once for each request, which is spared a call.
+        self.job = job
+        self._role = role
+        self._clock = performer.clock
+        self._until = until
         self._performer = performer
+        self._caller = caller
+        self._run: Run | None = None
+
+    def _as_run(self) -> Run:
+        """What may be cut off of it: until the handler waits nobody asks for that, and nothing is made."""
+        if self._run is None:
+            watched = None if self._caller is None else self._performer.look_after
+            self._run = Run(self._role, self._caller, watched)
+        return self._run
 
     async def progress(self, percent: float, message: str | None = None) -> None:
         """Tells how far the task has come, from 0 to 100.
@@ -87,17 +98,17 @@ class Task(BaseTask):
         peer reports.
         """
         await self._tell(self._role.check())
-        return await self._agent.peer(to).request(skill, input, config=config, within=self.job)
+        return await self._performer.agent.peer(to).request(skill, input, config=config, within=self.job)
 
     async def _report(self, news: Payload) -> None:
-        if self.caller in self._agent.settings.peers:
+        if self.caller in self._performer.agent.settings.peers:
             try:
-                await self._agent.peer(self.caller).report(self.job, news)
+                await self._performer.agent.peer(self.caller).report(self.job, news)
             except AsapError as error:
                 log_untold(self.job, error)
 
     async def _tell(self, steps: Steps[R]) -> R:
-        return await drive(steps, partial(self._performer.perform_for, self._run))
+        return await drive(steps, partial(self._performer.perform_for, self._as_run()))
 
 
 class ThreadTask(BaseTask):

@@ -25,7 +25,7 @@ from asap_proto.rules.origins import names_of
 from asap_proto.rules.quota import Quota, parse_quota
 from asap_proto.rules.targets import Targets, parse_targets
 from asap_proto.sources import Clock, Sources
-from asap_proto.stores import Job, MemoryQuotas, MemoryState, QuotaStore
+from asap_proto.stores import MemoryQuotas, MemoryState, QuotaStore
 from asap_proto.wire.manifests import Published, dump_enclosed, enclosable, signable
 from asap_proto.wire.nouns import encode
 
@@ -397,6 +397,3 @@ class Served:
         if event.note:
             log_distrusted(event)
         self.metrics.count(event)
-
-    def handler(self, name: str, job: Job) -> Handler:
-        return self.handlers[type(job.payload), name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
@@ -87,25 +87,24 @@ class Metrics(Collector):
         self._registry.register(self)
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._requests: dict[tuple[str, str | None], _Timed] = {}
-        self._runs: dict[tuple[str, bool], _Timed] = {}
+        self._requests: defaultdict[tuple[str, str | None], _Timed] = defaultdict(_Timed)
+        self._runs: defaultdict[tuple[str, bool], _Timed] = defaultdict(_Timed)
         self._saturated = 0
 
     def count(self, event: Handled) -> None:
         """One request was dealt with."""
-        key, seconds = (event.payload_type, event.code), event.seconds
+        seconds = event.seconds
         with self._lock:
-            timed = self._requests.get(key) or self._requests.setdefault(key, _Timed())
-            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed = self._requests[event.payload_type, event.code]
             timed.seconds += seconds
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
-    def count_handler(self, payload_type: str, seconds: float, *, good: bool) -> None:
+    def count_handler(self, payload_type: str, seconds: float, good: bool) -> None:
         """One handler ran to its end, or to ours."""
-        key = (payload_type, good)
         with self._lock:
-            timed = self._runs.get(key) or self._runs.setdefault(key, _Timed())
-            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
+            timed = self._runs[payload_type, good]
             timed.seconds += seconds
+            timed.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
     def count_saturated(self) -> None:
         """One handler was not run: every thread was taken."""

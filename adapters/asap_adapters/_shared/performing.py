@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from asap_proto.errors import AsapError, StateUnavailable
@@ -41,7 +40,7 @@ from .urls import shown
 if TYPE_CHECKING:
     from .agents import BaseAgent
 
-__all__ = ["BasePerformer", "Perform", "Run", "Wait", "letting_nobody_in", "performed_first"]
+__all__ = ["BasePerformer", "Perform", "Run", "Wait", "log_nobody_in", "performed_first"]
 
 log = safe_logger("asap_adapters.server")
 
@@ -92,7 +91,10 @@ class BasePerformer:
     def __init__(self, served: Served, agent: BaseAgent) -> None:
         self._served = served
         self._stores = served.stores
-        self._clock = served.clock
+        self.clock = served.clock
+        self._elapsed = served.clock.elapsed
+        self._quota = served.stores.quotas.get("")
+        self._count_run = served.metrics.count_handler
         self._active = 0
         self._runs: dict[str, Run] = {}
         self._owner = agent
@@ -143,6 +145,11 @@ class BasePerformer:
         log.debug("the store failed", exc_info=error)
         return StateUnavailable("the agent can't remember anything now", facts={"retry_after": 1, "error_id": id})
 
+    def charge(self, caller: str, cost: int) -> Any:
+        """Charges a caller within the agent's own quota, which there is: `Allowed` or `RetryAfter`."""
+        assert self._quota is not None
+        return self._quota.spend(caller, cost, now=self._elapsed())
+
     def _spend(self, command: Spend) -> Any:
         quotas = self._stores.quotas.get(command.skill)
         return quotas.spend(command.caller, command.cost, now=command.now) if quotas else Allowed()
@@ -185,12 +192,11 @@ class BasePerformer:
 
     def _ended(self, command: Invoke, outcome: Outcome, started: float) -> Outcome:
         """Counts what became of a handler, and hands it on."""
-        metrics = self._served.metrics
         if isinstance(outcome, Saturated):
-            metrics.count_saturated()
+            self._served.metrics.count_saturated()
         else:
-            seconds = self._clock.elapsed() - started
-            metrics.count_handler(command.job.envelope.payload_type, seconds, good=isinstance(outcome, Returned))
+            good = isinstance(outcome, Returned)
+            self._count_run(command.job.envelope.payload_type, self._elapsed() - started, good)
         return outcome
 
 
@@ -208,22 +214,8 @@ def performed_first(first: Callable[[], Any], then: Perform) -> Perform:
     return perform
 
 
-class letting_nobody_in:  # noqa: N801  (it is used as a function)
-    """Around a scheme that is asked: one that fails lets nobody in; the caller is not told why."""
-
-    def __init__(self, command: Authenticate, scheme: Authenticator) -> None:
-        self._head = command.head
-        self._scheme = scheme
-
-    def __enter__(self) -> None:
-        """There is nothing to prepare."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if isinstance(error, Exception):
-            # Whatever it says of the credentials, it may well say them.
-            secrets = secrets_of(self._head)
-            log.error("the validator failed (%s)", self._scheme.scheme, exc_info=error, extra={"secrets": secrets})
-            return True
-        return False
+def log_nobody_in(command: Authenticate, scheme: Authenticator, error: Exception) -> None:
+    """A scheme that fails lets nobody in; the caller is not told why."""
+    # Whatever it says of the credentials, it may well say them.
+    secrets = secrets_of(command.head)
+    log.error("the validator failed (%s)", scheme.scheme, exc_info=error, extra={"secrets": secrets})

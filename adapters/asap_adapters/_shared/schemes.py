@@ -102,8 +102,8 @@ def identity(agent: str | Identity) -> Identity:
 
 def identity_of(answer: Any) -> Identity | None:
     """What a validator said, as an identity; raises `TypeError` for what is none, `InvalidValue` for no URN."""
-    if answer is None:
-        return None
+    if answer is None or answer.__class__ is Identity:
+        return answer
     if isinstance(answer, str | Identity):
         return identity(answer)
     raise TypeError(f"a validator answers a URN, an Identity or None, not {type(answer).__name__}")
@@ -111,6 +111,8 @@ def identity_of(answer: Any) -> Identity | None:
 
 def vouched(answer: Any) -> Verdict:
     """What a validator said, or will have said, as a verdict."""
+    if answer.__class__ is str:
+        return identity(answer)
     return _awaited(answer) if inspect.isawaitable(answer) else identity_of(answer)
 
 

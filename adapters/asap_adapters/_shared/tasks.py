@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from asap_proto.errors import AsapError, MalformedReply, Misuse
 from asap_proto.model import (
@@ -145,8 +145,7 @@ def compose_request(
     parent_id = within.task_id if within is not None else None
     request = TaskRequest(conversation_id, skill, input, parent_task_id=parent_id, config=config)
     extensions = {PREFER_EXTENSION: ASYNC_PREFERENCE} if at_once else None
-    envelope = role.compose(to, request, within=within, trace_id=trace_id, extensions=extensions)
-    return envelope if idempotency_key is None else evolve(envelope, id=id)
+    return role.compose(to, request, within=within, trace_id=trace_id, extensions=extensions, id=id)
 
 
 def _id_of(to: str, key: str) -> str:

@@ -20,7 +20,7 @@ from asap_proto.roles import Admitted, AnyCommand, Authenticate, Observe, ReadMe
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 
 from .._awaiting import app as awaiting
-from .._awaiting.server import Caller
+from .._awaiting.load import Caller
 from .._shared.logs import Exchange
 from .._shared.performing import Wait
 from .._shared.streams import is_stream
@@ -72,16 +72,18 @@ class ThreadedApp(awaiting.App):
         self._waiting: set[Call] = set()
         self._group: TaskGroup | None = None
         self._perform = self._perform_in_thread
+        # A validator may take its time, and others count at the same time.
+        self._authenticate, self._charge = None, app.charge
 
     def _perform_in_thread(self, command: AnyCommand, caller: object = None) -> Any:
         """Performs what is asked before a body is read, and of it."""
         if isinstance(command, _QUICK):
             return self._plain.perform(command)
         if isinstance(command, Authenticate):
-            return self._authenticate(command)
+            return self._ask_in_thread(command)
         return self._threads.run(self._plain.perform, command)
 
-    async def _authenticate(self, command: Authenticate) -> Any:
+    async def _ask_in_thread(self, command: Authenticate) -> Any:
         """Asks who a caller is, for as long as that may take; a thread that takes longer holds its place to its end."""
         call = self._guards.begin(self._plain.perform, command)
         timer = call.future.get_loop().call_later(self.limits.auth_seconds, call.cut_off)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from asap_proto.errors import AsapError, BadEncoding, Overloaded
 from asap_proto.http import HttpResponse
-from asap_proto.roles import Admitted, AnyCommand, Outcome, Renew, Returned
+from asap_proto.roles import Admitted, AnyCommand, Authenticate, Outcome, Renew, Returned
 from asap_proto.rules.shedding import SAMPLE_SECONDS
 from asap_proto.sources import Clock
 from asap_proto.stores import MemoryState
@@ -20,13 +20,13 @@ from asap_proto.wire.body import BodyGauge
 from asap_proto.wire.digests import BodyDigest
 
 from .._shared.agents import Served
-from .._shared.heads import KnownHeads
+from .._shared.heads import KnownHeads, changed
 from .._shared.inflate import inflater
-from .._shared.logs import Exchange
+from .._shared.logs import Exchange, exchanges
 from .._shared.performing import performed_first
 from .._shared.streams import is_stream
 from .drive import drive, side_by_side
-from .heads import head_of, key_of, lines_of
+from .heads import Reading, head_of, is_simple, lines_of
 from .server import Performer
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 _CHUNK = 64 * 1024
+
+#: Sets of names that heads come with which are remembered: clients of a kind have the same ones.
+_READINGS_MOST: Final = 64
 
 _STATUS_LINES: Final = {int(status): f"{int(status)} {status.phrase}" for status in HTTPStatus}
 
@@ -54,11 +57,14 @@ class App:
         self._performer = Performer(agent, served)
         self._stopped: float | None = None
         self._perform = self._performer.perform
-        self._known = KnownHeads(lines_of)
+        self._admission = self._role.admission
+        self._known = KnownHeads()
+        # By the names of an environ, of heads that are known.
+        self._readings: dict[tuple[str, ...], Reading] = {}
         # A store that answers at once, as memory does, needs no story for what is usual.
         is_at_once = isinstance(served.stores.state, MemoryState)
         turns: Any = self._performer  # which asks the store in turn
-        self._straight = self._role.straight(turns, served.observe) if is_at_once else None
+        self._straight = self._role.straight(turns, served.metrics.count) if is_at_once else None
         self._keeper: threading.Thread | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -109,7 +115,7 @@ class App:
     ) -> Iterable[bytes]:
         if self._keeper is None:
             self.start()
-        exchange = Exchange()
+        exchange = Exchange() if exchanges.level else None
         parts: Iterator[HttpResponse | bytes] | None = None
         response: HttpResponse | bytes
         try:
@@ -121,36 +127,69 @@ class App:
         except Exception as error:  # noqa: BLE001  (an error of ours, and nothing is said yet)
             response = self._performer.ours(error)
         assert isinstance(response, HttpResponse)
-        exchange.answered(response)
-        headers = self._known.lines(response.headers)
+        if exchange is not None:
+            exchange.answered(response)
+        headers = lines_of(response.headers)
         is_whole = parts is None or not is_stream(response.headers)
         if is_whole and "content-length" not in response.headers and response.status not in (204, 304):
             headers.append(("content-length", str(len(response.body))))
         start_response(_STATUS_LINES[response.status], headers)
         return [response.body] if is_whole else parts  # type: ignore[return-value]
 
-    def _answer(self, environ: dict[str, Any], exchange: Exchange) -> HttpResponse | Iterator[HttpResponse | bytes]:
-        alike = self._role.admits_alike and not exchange.is_told
-        key = key_of(environ) if alike else ()
-        admitted, head = self._known.find(key), None
-        if admitted is None:
-            head = head_of(environ)
-            told = drive(self._role.admit(head), self._perform)
-            if isinstance(told, HttpResponse):
-                exchange.heard(head)
-                return told
-            admitted = told
-            if alike:
-                self._known.add(key, admitted)
+    def _answer(
+        self, environ: dict[str, Any], exchange: Exchange | None
+    ) -> HttpResponse | Iterator[HttpResponse | bytes]:
+        admitted = self._enter(environ)
+        if isinstance(admitted, HttpResponse):
+            if exchange is not None:
+                exchange.heard(head_of(environ))
+            return admitted
         try:
             body = [_read(environ, admitted)]
         except AsapError as error:
             return drive(self._role.unread(admitted, error), self._perform)
-        if head is not None:
-            exchange.heard(head, body[0])
+        if exchange is not None:
+            exchange.heard(head_of(environ), body[0])
         if admitted.streams:
-            return self.stream(admitted, body.pop(), exchange)
+            return self.stream(admitted, body.pop(), exchange or Exchange())
         return self.work(admitted, body.pop())  # a large one is not kept beside all that is made of it
+
+    def _enter(self, environ: dict[str, Any]) -> Admitted | HttpResponse:
+        """Who is admitted, or an answer."""
+        reading = self._readings.get(tuple(environ))
+        if reading is None:
+            return self._look(environ)
+        looked = self._known.find(reading.key(environ), environ.get("CONTENT_LENGTH") or None)
+        if looked is None:
+            return self._look(environ)
+        admission, verdict = self._admission, None
+        if not admission.asks:
+            head = looked.head
+            admitted = admission.let_in(looked, None, self.charge)
+        else:
+            head = changed(looked.head, {**looked.head.headers, **reading.said(environ)})
+            if not admission.may_guess(looked, self.charge):
+                return drive(admission.enter(looked, head), self._perform)
+            verdict = self._performer.authenticate(Authenticate(head, admission.now()))
+            admitted = None if verdict is None else admission.let_in(looked, verdict, self.charge)
+        return drive(admission.enter(looked, head, verdict), self._perform) if admitted is None else admitted
+
+    def _look(self, environ: dict[str, Any]) -> Admitted | HttpResponse:
+        """The same where it is told from the beginning: of a head that is new, or is to be looked at each time."""
+        head = head_of(environ)
+        looked = self._admission.look(head) if is_simple(environ) else None
+        if looked is None:
+            return drive(self._role.admit(head), self._perform)
+        reading = Reading(environ)
+        if self._known.add(reading.key(environ), looked):
+            if len(self._readings) >= _READINGS_MOST:
+                self._readings.clear()
+            self._readings[tuple(environ)] = reading
+        return drive(self._admission.enter(looked, head), self._perform)
+
+    def charge(self, caller: str, cost: int) -> Any:
+        """Charges a caller within the agent's own quota, which there is."""
+        return self._performer.charge(caller, cost)
 
     def perform(self, command: AnyCommand) -> Any:
         """What a story asks of whoever serves the agent."""

@@ -86,7 +86,7 @@ class Client(BaseClient):
         """Hands over a task and waits for its end; `within` is the task that this one is a part of."""
         envelope = compose_request(
             self._role,
-            self._peer_urn(),
+            self._peer or self._peer_urn(),
             skill,
             input,
             config=config,
@@ -113,7 +113,7 @@ class Client(BaseClient):
         """
         envelope = compose_request(
             self._role,
-            self._peer_urn(),
+            self._peer or self._peer_urn(),
             skill,
             input,
             config=config,
@@ -144,7 +144,7 @@ class Client(BaseClient):
         """
         envelope = compose_request(
             self._role,
-            self._peer_urn(),
+            self._peer or self._peer_urn(),
             skill,
             input,
             config=config,
@@ -266,9 +266,9 @@ class Client(BaseClient):
         return drive(steps, self._perform, self._turn)
 
     def _perform(self, command: AnyCommand) -> Any:
+        if command.__class__ is Transmit:
+            return self._transmit(command)
         match command:
-            case Transmit():
-                return self._transmit(command)
             case Pause():
                 return time.sleep(command.seconds)
             case Together():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import threading
@@ -62,7 +61,7 @@ from asap_proto.stores import Accepted, Change, Job, MemoryState, NonceClaim, St
 from .._shared.agents import Served
 from .._shared.deflate import deflate
 from .._shared.logs import Exchange, log_raised
-from .._shared.performing import BasePerformer, Run, letting_nobody_in
+from .._shared.performing import BasePerformer, Run, log_nobody_in
 from .._shared.schemes import Authenticator, identity_of, keys_request
 from .._shared.urls import targets_for
 from .drive import drive, side_by_side
@@ -82,7 +81,8 @@ class Performer(BasePerformer):
 
     def __init__(self, agent: Agent, served: Served) -> None:
         super().__init__(served, agent)
-        self._agent = agent
+        #: Whose tasks these are.
+        self.agent = agent
         # One lock for what is in memory: each call is a few microseconds.
         self._lock = threading.Lock()
         self._fetching = threading.Lock()
@@ -103,7 +103,7 @@ class Performer(BasePerformer):
         # What each exchange asks, found without a look at all the rest.
         self._quick: dict[type, Callable[[Any], Any]] = {
             Invoke: self._invoke,
-            Authenticate: self._authenticate,
+            Authenticate: self.authenticate,
             Observe: lambda command: served.observe(command.event),
             Spend: self._spend,
         }
@@ -129,7 +129,7 @@ class Performer(BasePerformer):
             case Spend():
                 return self._spend(command)
             case Authenticate():
-                return self._authenticate(command)
+                return self.authenticate(command)
             case Together():
                 return self._together(command)
             case Background():
@@ -213,6 +213,10 @@ class Performer(BasePerformer):
                     self._told[task_id] += 1
                     self._news.notify_all()
 
+    def charge(self, caller: str, cost: int) -> Any:
+        with self._lock:
+            return super().charge(caller, cost)
+
     def _spend(self, command: Spend) -> Any:
         with self._lock:
             return super()._spend(command)
@@ -234,7 +238,7 @@ class Performer(BasePerformer):
         with suppress(RuntimeError):  # it is wound up by now
             self._helpers.submit(work)
 
-    def _perform_for(self, run: Run, command: AnyCommand) -> Any:
+    def perform_for(self, run: Run, command: AnyCommand) -> Any:
         """Performs what a handler asks of its task. What it tells waits for whoever follows the task.
 
         So a slow reader slows the handler of what it reads, and nothing else: not how the task ends, nor anybody's
@@ -381,14 +385,18 @@ class Performer(BasePerformer):
         # Every request needs a thread here, so with all of them taken no work is.
         return self._state(ready=self._is_open() and self._active < self._served.limits.handler_threads)
 
-    def _authenticate(self, command: Authenticate) -> Identity | None:
+    def authenticate(self, command: Authenticate) -> Identity | None:
+        """Who calls."""
         for scheme in self._served.auth:
-            with letting_nobody_in(command, scheme):
+            try:
                 if self._keys_wanted(scheme, command) is not None:
                     self._fetch_keys(scheme, command)
                 known = identity_of(scheme.verify(command.head, command.now))
-                if known is not None:
-                    return known
+            except Exception as error:  # noqa: BLE001  (a validator may raise anything)
+                log_nobody_in(command, scheme, error)
+                continue
+            if known is not None:
+                return known
         return None
 
     def _fetch_keys(self, scheme: Authenticator, command: Authenticate) -> None:
@@ -415,7 +423,8 @@ class Performer(BasePerformer):
 
     def _invoke(self, command: Invoke) -> Outcome:
         """Runs the handler here and now. A thread can't be cut off, so `command.timeout` is not enforced."""
-        started, task_id, run = self._clock.elapsed(), command.job.task_id, Run(command.task)
+        started, job, run = self._elapsed(), command.job, Run(command.task)
+        task_id = job.task_id
         with self._lock:
             is_full = self._active >= self._served.limits.handler_threads
             if not is_full:
@@ -425,9 +434,8 @@ class Performer(BasePerformer):
             return self._ended(command, Saturated(), started)
         outcome: Outcome
         try:
-            handler = self._served.handler(command.name, command.job)
-            perform = functools.partial(self._perform_for, run)
-            task = Task(command.job, self._agent, command.task, perform, started + command.timeout)
+            handler = self._served.handlers[job.payload.__class__, command.name]
+            task = Task(job, run, self, started + command.timeout)
             outcome = handler.returned(Returned(handler.function(*handler.arguments(task))))
         except InputNeeded as asked:
             outcome = Suspended(asked.question)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asap_proto.errors import AsapError
 from asap_proto.model import Artifact, ArtifactNotify, Part, Payload, StateSnapshot, TaskResponse
-from asap_proto.roles import AnyCommand, Steps, TaskRole
+from asap_proto.roles import Steps
 from asap_proto.stores import Job
 
 from .._shared.logs import log_untold
+from .._shared.performing import Run
 from .._shared.tasks import BaseTask
 from .drive import drive
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from .server import Performer
 
 __all__ = ["Task"]
 
@@ -28,14 +29,13 @@ class Task(BaseTask):
     def __init__(
         self,
         job: Job,
-        agent: Agent,
-        role: TaskRole,
-        perform: Callable[[AnyCommand], Any],
+        run: Run,
+        performer: Performer,
         until: float,
     ) -> None:
-        super().__init__(job, role, agent.settings.sources.clock, until)
-        self._agent = agent
-        self._perform = perform
+        super().__init__(job, run.role, performer.clock, until)
+        self._run = run
+        self._performer = performer
 
     def progress(self, percent: float, message: str | None = None) -> None:
         """Tells how far the task has come, from 0 to 100.
@@ -82,14 +82,14 @@ class Task(BaseTask):
         peer reports.
         """
         self._tell(self._role.check())
-        return self._agent.peer(to).request(skill, input, config=config, within=self.job)
+        return self._performer.agent.peer(to).request(skill, input, config=config, within=self.job)
 
     def _report(self, news: Payload) -> None:
-        if self.caller in self._agent.settings.peers:
+        if self.caller in self._performer.agent.settings.peers:
             try:
-                self._agent.peer(self.caller).report(self.job, news)
+                self._performer.agent.peer(self.caller).report(self.job, news)
             except AsapError as error:
                 log_untold(self.job, error)
 
     def _tell(self, steps: Steps[R]) -> R:
-        return drive(steps, self._perform)
+        return drive(steps, partial(self._performer.perform_for, self._run))

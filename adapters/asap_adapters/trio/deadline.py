@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -35,15 +35,15 @@ async def outcome_of(future: Future[R]) -> R:
 
 
 def within(
-    seconds: float, running: Coroutine[Any, Any, Any], run: Wait
+    seconds: float, running: Coroutine[Any, Any, Any], as_run: Callable[[], Wait]
 ) -> Returned | Coroutine[Any, Any, Returned | TimedOut]:
     """What a coroutine gives: at once where it never waits, else to be awaited, before anything else is.
 
-    That is for at most so many seconds, or until the run is cut off. Until the first wait nothing could be cut off,
+    That is for at most so many seconds, or until `as_run`, asked for only then, is cut off.
+    Until the first wait nothing could be cut off,
     so there is no deadline before; but a coroutine may enter scopes of its own, which have to stand in that of the run.
     """
     scope = trio.CancelScope()
-    run.cut = scope.cancel
     scope.__enter__()
     try:
         first = running.send(None)
@@ -53,6 +53,8 @@ def within(
     except BaseException as error:
         scope.__exit__(type(error), error, error.__traceback__)
         raise
+    run = as_run()
+    run.cut = scope.cancel
     return _waiting(seconds, Begun(running, first), run, scope)
 
 
