@@ -11,6 +11,7 @@ from asap_proto.wire.json import dump, load
 from asap_proto.wire.nouns import decode, decode_envelope, encode
 from asap_proto.wire.schema import SCHEMAS
 from asap_testkit import error_of
+from asap_testkit.effort import EACH
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
@@ -30,6 +31,7 @@ def check_explained(error):
 
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_whatever_is_refused_is_explained(name, lenient, data):
     """A near-miss is read, or refused with at least one fault and its path; never anything else."""
@@ -39,6 +41,7 @@ def test_whatever_is_refused_is_explained(name, lenient, data):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(value=asap.json_values())
 def test_any_json_value_is_read_or_explained(name, value):
     """So is any JSON value at all."""
@@ -54,6 +57,7 @@ def test_envelopes_are_explained_with_their_payload(value):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_lenient_reading_only_passes_over_unknown_fields(name, data):
     """What is strictly read is leniently read; what is only leniently read has unknown fields and no other fault."""

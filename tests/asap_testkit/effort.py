@@ -1,0 +1,8 @@
+"""How much a property is tried that is tried for each of many things."""
+
+from hypothesis import settings
+
+__all__ = ["EACH"]
+
+#: A quarter of the profile's examples: for what is tried for each noun, and there are thirty of them.
+EACH = settings(max_examples=max(5, settings.default.max_examples // 4))
