@@ -35,7 +35,7 @@ def check_explained(error):
 @given(data=st.data())
 def test_whatever_is_refused_is_explained(name, lenient, data):
     """A near-miss is read, or refused with at least one fault and its path; never anything else."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     if error := error_of(decode, SCHEMAS[name], value, lenient=lenient):
         check_explained(error)
 
@@ -49,7 +49,7 @@ def test_any_json_value_is_read_or_explained(name, value):
         check_explained(error)
 
 
-@given(asap.near_misses(plain_nouns("Envelope")))
+@given(asap.disturbed(plain_nouns("Envelope")))
 def test_envelopes_are_explained_with_their_payload(value):
     """A fault in a payload is found through its envelope."""
     if error := error_of(decode_envelope, value):
@@ -61,7 +61,7 @@ def test_envelopes_are_explained_with_their_payload(value):
 @given(data=st.data())
 def test_lenient_reading_only_passes_over_unknown_fields(name, data):
     """What is strictly read is leniently read; what is only leniently read has unknown fields and no other fault."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     strict = error_of(decode, SCHEMAS[name], value)
     lenient = error_of(decode, SCHEMAS[name], value, lenient=True)
     if strict is None:

@@ -60,7 +60,7 @@ def test_what_we_write_fits_its_schema(name, data, validators):
 @given(data=st.data())
 def test_decoder_and_schema_agree(name, data, validators):
     """A near-miss is refused by both, or by neither; what one alone says is listed above with its reason."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     problems = list(validators[name].iter_errors(value))
     error = error_of(decode, SCHEMAS[name], value)
     if error is None:

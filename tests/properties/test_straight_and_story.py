@@ -23,7 +23,7 @@ def server(outcome):
     return link(server={"handles": PAYLOADS.values()}, skills=skills)
 
 
-@given(st.lists(requests() | asap.near_misses(requests()) | asap.json_values(), min_size=1, max_size=3), OUTCOMES)
+@given(st.lists(requests() | asap.disturbed(requests()) | asap.json_values(), min_size=1, max_size=3), OUTCOMES)
 @example([request_frame(key="k"), request_frame(key="k")], Returned({}))
 @example([request_frame(extensions={"nonce": "n"}), request_frame(extensions={"nonce": "n"})], Returned({}))
 def test_both_ways_come_to_the_same(frames, outcome):
