@@ -151,7 +151,8 @@ def texts(*, least: int = 0, most: int = 20) -> Strategy[str]:
 def ids(*, least: int = 0, most: int = ID_LENGTH) -> Strategy[str]:
     """Any id: short texts mostly, and some of `most` characters, of one byte each and of four."""
     long = st.sampled_from("x\U0001f642").map(lambda character: character * most)
-    return texts(least=least, most=min(20, most)) | texts(least=least, most=min(20, most)) | long
+    short = texts(least=least, most=min(20, most))
+    return st.one_of(*[short] * 4, long)
 
 
 def urns() -> Strategy[AgentUrn]:
