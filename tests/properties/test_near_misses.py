@@ -85,4 +85,4 @@ def test_one_step_from_a_request_is_told_to_whom_is_known(miss):
 @given(near_misses(TaskRequest, skill_id="count"))
 def test_a_near_miss_is_narrowed_as_its_noun_is(miss):
     """What is given stands in it, unless that is what was changed."""
-    assert b'"count"' in miss.text or "skill_id" in miss.path
+    assert b'"count"' in miss.text.replace(b"\0", b"") or "skill_id" in miss.path.lower()
