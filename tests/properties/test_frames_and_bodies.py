@@ -129,6 +129,9 @@ def test_an_answer_carries_the_id_of_its_request(id):
 
 
 @given(asap.json_values())
+@example(True)
+@example(1.0)
+@example(None)
 def test_an_id_that_can_not_be_answered_to_is_null(value):
     """Neither a number with a fraction nor true stands for an id; the request is refused then."""
     is_id = type(value) is int or type(value) is str

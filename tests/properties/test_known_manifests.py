@@ -60,7 +60,7 @@ class KnownManifestsMachine(RuleBasedStateMachine):
     def wait(self, seconds):
         self.clock.move(seconds)
 
-    @rule(state=st.sampled_from(["up", "up", "down", "busy", "gone"]))
+    @rule(state=st.sampled_from(["up", "up", "down", "busy", "gone", "broken"]))
     def turn(self, state):
         self.state = state
 
@@ -139,6 +139,8 @@ class KnownManifestsMachine(RuleBasedStateMachine):
     def answer(self, request):
         if self.state == "down":
             return TransportFailure("refused", "nobody listens")
+        if self.state == "broken":
+            return HttpResponse(200, {"content-type": "application/json"}, b"{}")
         if self.state != "up":
             return HttpResponse({"busy": 503, "gone": 404}[self.state])
         headers = {"cache-control": self.said} if self.said else {}
@@ -168,7 +170,7 @@ class KnownManifestsMachine(RuleBasedStateMachine):
                 fresh, stale = held[2:]  # what it does not say anew is as it was
             self.held = (version, self.now(), fresh, stale) if is_kept else None
             self.rests_until = 0.0
-        elif self.state == "gone":
+        elif self.state in ("gone", "broken"):
             assert version is None
             self.held = None
         elif serves:

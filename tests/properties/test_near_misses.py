@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asap_adapters.testing import strategies as asap
-from asap_adapters.testing.misses import near_miss_requests, near_misses
-from asap_proto.errors import AsapError, MalformedJson
+from asap_adapters.testing.misses import every_near_miss, every_near_miss_request, near_miss_requests, near_misses
+from asap_proto.errors import AsapError
 from asap_proto.limits import Limits
-from asap_proto.model import AuthScheme, Envelope, TaskRequest
+from asap_proto.model import PAYLOADS, AuthScheme, Envelope, TaskRequest
 from asap_proto.wire.faults import every_fault
-from asap_proto.wire.json import load
-from asap_proto.wire.nouns import decode, decode_envelope
-from asap_testkit import CALLER, echo_manifest, link
-from asap_testkit.effort import EACH
+from asap_proto.wire.json import dump, load
+from asap_proto.wire.nouns import decode, decode_envelope, encode
+from asap_testkit import CALLER, echo_manifest, letter, link, request_frame
+from asap_testkit.effort import FEW
 
 KINDS = sorted(asap.NOUNS, key=lambda kind: kind.__name__)
 DEPTH = Limits().json_depth
@@ -34,42 +34,56 @@ def check_told(error, miss):
     assert told == (miss.code, miss.path, miss.fault), miss.step
 
 
+def decoded(kind):
+    """How a noun of this kind is read; an envelope is read with its payload."""
+    return decode_envelope if kind is Envelope else lambda value: decode(kind, value)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@EACH
+@FEW
 @given(data=st.data())
-def test_one_step_from_a_noun_is_refused_where_it_was_taken(kind, data):
-    """By the decoder of each noun; an envelope is read with its payload."""
-    miss = data.draw(near_misses(kind))
-    read = decode_envelope if kind is Envelope else lambda value: decode(kind, value)
-    check_told(refusal(read, miss.text), miss)
+def test_each_step_from_a_noun_is_refused_where_it_was_taken(kind, data):
+    """By the decoder of each noun, with the code, and with the path and the type of the first fault."""
+    for miss in every_near_miss(kind, data.draw(asap.plain(asap.nouns(kind)))):
+        check_told(refusal(decoded(kind), miss.text), miss)
+
+
+@FEW
+@given(st.sampled_from(sorted(PAYLOADS)).flatmap(lambda name: asap.plain(asap.envelopes(payload_type=name))))
+def test_each_step_from_a_payload_is_refused_within_its_envelope(value):
+    """As a payload's fault, at a path that begins with the envelope."""
+    misses = [miss for miss in every_near_miss(Envelope, value) if miss.path.startswith("$.payload.")]
+    assert misses
+    for miss in misses:
+        check_told(refusal(decode_envelope, miss.text), miss)
+
+
+@FEW
+@given(st.data(), st.sampled_from(KINDS))
+def test_the_explainer_names_the_step_first_among_all_faults(data, kind):
+    """Whoever looks for every fault, as the command line does, finds that one and its consequences."""
+    for miss in every_near_miss(kind, data.draw(asap.plain(asap.nouns(kind)))):
+        if miss.fault and not miss.path.startswith("$.payload."):
+            faults = [(fault.path, fault.type) for fault in every_fault(kind, load(miss.text, depth=DEPTH))]
+            assert faults[0] == (miss.path, miss.fault), miss.step
 
 
 @given(near_misses(Envelope))
 def test_one_step_from_an_envelope_is_refused_where_it_was_taken(miss):
-    """In the envelope itself, or in the payload that its type names."""
+    """One that is drawn is as good as all that there are."""
     check_told(refusal(decode_envelope, miss.text), miss)
 
 
-@given(st.sampled_from(KINDS).flatmap(lambda kind: st.tuples(st.just(kind), near_misses(kind))))
-def test_the_explainer_names_the_step_among_all_faults(drawn):
-    """Whoever looks for every fault finds that one, and first."""
-    kind, miss = drawn
-    try:
-        value = load(miss.text, depth=DEPTH)
-    except MalformedJson:
-        return
-    faults = [(fault.path, fault.type) for fault in every_fault(kind, value)]
-    if not miss.path.startswith("$.payload."):  # of an envelope's payload, that is explained by its own noun
-        assert faults[0] == (miss.path, miss.fault)
-
-
-@given(near_miss_requests())
-def test_one_step_from_a_request_is_told_by_the_server(miss):
+@FEW
+@given(asap.rpc_requests())
+def test_each_step_from_a_request_is_told_by_the_server(frame):
     """In what it answers, as a program reads it; nothing has run."""
     wire = link()
-    data = json.loads(wire.post(miss.text).body)["error"]["data"]
-    first = data.get("validation_errors", [{"type": "", "loc": data["path"]}])[0]
-    assert (data["code"], data["path"], first["type"], first["loc"]) == (miss.code, miss.path, miss.fault, miss.path)
+    for miss in every_near_miss_request(frame):
+        data = json.loads(wire.post(miss.text).body)["error"]["data"]
+        first = data.get("validation_errors", [{"type": "", "loc": data["path"]}])[0]
+        told = (data["code"], data["path"], first["type"], first["loc"])
+        assert told == (miss.code, miss.path, miss.fault, miss.path), miss.step
     assert not wire.ran
 
 
@@ -80,6 +94,30 @@ def test_one_step_from_a_request_is_told_to_whom_is_known(miss):
     data = json.loads(wire.post(miss.text, authorization="Bearer secret").body)["error"]["data"]
     assert (data["code"], data["path"]) == (miss.code, miss.path), miss.step
     assert not wire.ran
+
+
+def test_each_kind_of_step_is_taken():
+    """None of what a careless reader would let pass is left out."""
+    steps = {miss.step for miss in every_near_miss_request(request_frame(**whole_envelope()), duplicates=True)}
+    assert steps == {
+        "UTF-16", "a bracket too many", "a byte-order mark", "a comma too many", "a key is missing",
+        "a key is misspelt", "a key stands twice", "a key that is no text, or too long", "a key that is none",
+        "a member is missing",
+        "a member that is none", "a method that is no text", "a newline behind a URN", "a text that is no time",
+        "a URN in other digits", "a URN in upper case", "a URN of something else", "a URN that is too long by one",
+        "a URN with an empty part", "a URN with three parts", "a URN without a name", "a value that is no JSON",
+        "a boolean in place of what it should be", "a number in place of what it should be",
+        "a string in place of what it should be", "an array in place of what it should be",
+        "an integer in place of what it should be", "an object in place of what it should be",
+        "null in place of what it should be", "an envelope that is no object", "an id that can't be answered to",
+        "an id that is too long by one", "another method", "another version of JSON-RPC", "nested too deep by one",
+        "no envelope", "params that are no object", "the end is missing", "two documents",
+    }  # fmt: skip
+
+
+def whole_envelope():
+    """The fields of an envelope, none left out."""
+    return {"envelope": load(dump(encode(letter())), depth=DEPTH)}
 
 
 @given(near_misses(TaskRequest, skill_id="count"))

@@ -52,7 +52,7 @@ from asap_proto.wire.json import dump
 
 from . import strategies as asap
 
-__all__ = ["NearMiss", "near_miss_requests", "near_misses"]
+__all__ = ["NearMiss", "every_near_miss", "every_near_miss_request", "near_miss_requests", "near_misses"]
 
 Place = tuple[str | int, ...]
 
@@ -88,7 +88,7 @@ class _Step:
 def near_misses(kind: type[Value], **fields: Any) -> st.SearchStrategy[NearMiss]:
     """Documents that are one step from a noun of this kind; `fields` narrow the noun as its strategy is narrowed."""
     return asap.plain(asap.nouns(kind, **fields)).flatmap(
-        lambda value: _missed(value, [*_noun_steps(kind, value, (), "$"), *_payload_steps(kind, value, (), "$")])
+        lambda value: st.sampled_from([*every_near_miss(kind, value)])
     )
 
 
@@ -98,26 +98,36 @@ def near_miss_requests(*, envelope: Any = None, duplicates: bool = False) -> st.
     `envelope` is a strategy for the envelopes to begin with. With `duplicates` a key may stand twice: only who has
     shown credentials is refused for that, as only then anybody trusts what the text says of its sender.
     """
-    return asap.rpc_requests(envelope=envelope).flatmap(lambda frame: _missed_request(frame, duplicates))
+    return asap.rpc_requests(envelope=envelope).flatmap(
+        lambda frame: st.sampled_from([*every_near_miss_request(frame, duplicates=duplicates)])
+    )
 
 
-def _missed_request(frame: dict[str, Any], duplicates: bool) -> st.SearchStrategy[NearMiss]:
-    place, path = ("params", "envelope"), "$.params.envelope"
-    inner = frame["params"]["envelope"]
+def every_near_miss(kind: type[Value], value: dict[str, Any]) -> Iterator[NearMiss]:
+    """All that are one step from this JSON object, a valid noun with all its fields, as `strategies.plain` draws it.
+
+    For tests that draw nothing, and for tables of cases: some hundred for one object.
+    """
+    steps = [*_noun_steps(kind, value, (), "$"), *_payload_steps(kind, value, (), "$")]
+    yield from (_taken(value, step) for step in steps)
+    yield from _no_json(value)
+
+
+def every_near_miss_request(frame: dict[str, Any], *, duplicates: bool = False) -> Iterator[NearMiss]:
+    """All that are one step from this request, whose envelope and payload have all their fields."""
+    place, path, envelope = ("params", "envelope"), "$.params.envelope", frame["params"]["envelope"]
     steps = [
         *_frame_steps(frame),
-        *_noun_steps(Envelope, inner, place, path),
-        *_payload_steps(Envelope, inner, place, path),
+        *_noun_steps(Envelope, envelope, place, path),
+        *_payload_steps(Envelope, envelope, place, path),
     ]
-    return _missed(frame, steps) | (_doubled(frame) if duplicates else st.nothing())
+    yield from (_taken(frame, step) for step in steps)
+    yield from _no_json(frame)
+    if duplicates:
+        yield from _doubled(frame)
 
 
 # -- how a step is taken ---------------------------------------------------------------------------------------------
-
-
-def _missed(value: dict[str, Any], steps: list[_Step]) -> st.SearchStrategy[NearMiss]:
-    taken = st.sampled_from(steps).map(lambda step: _taken(value, step))
-    return taken | taken | taken | _no_json(value)
 
 
 def _taken(value: dict[str, Any], step: _Step) -> NearMiss:
@@ -351,22 +361,18 @@ def _frame_steps(frame: dict[str, Any]) -> Iterator[_Step]:
         yield _Step("a key that is no text, or too long", here, _put("idempotency_key", wrong), path, "string_type")
 
 
-def _doubled(frame: dict[str, Any]) -> st.SearchStrategy[NearMiss]:
+def _doubled(frame: dict[str, Any]) -> Iterator[NearMiss]:
     """A request in which a key that could name a sender stands twice."""
-
-    def twice(where: str) -> NearMiss:
-        inner = frame["params"]["envelope"]
-        sender, envelope, params = dump(inner["sender"]), dump(inner), dump(frame["params"])
-        if where == "$.params.envelope":
-            envelope = b'{"sender":%b,%b' % (sender, envelope[1:])
-        if where != "$":
-            again = b'"envelope":%b,' % dump(inner) if where == "$.params" else b""
-            params = b'{%b"envelope":%b}' % (again, envelope)
-        again = b'"params":%b,' % params if where == "$" else b""
-        text = b'{"jsonrpc":"2.0","method":"asap.send",%b"params":%b,"id":%b}' % (again, params, dump(frame["id"]))
-        return NearMiss(text, MalformedJson.kind.code, where, "", "a key stands twice")
-
-    return st.sampled_from(["$", "$.params", "$.params.envelope"]).map(twice)
+    inner = frame["params"]["envelope"]
+    sender, envelope, params, id = map(dump, (inner["sender"], inner, frame["params"], frame["id"]))
+    call = b'{"jsonrpc":"2.0","method":"asap.send",%b"params":%b,"id":%b}'
+    twice = {
+        "$": call % (b'"params":%b,' % params, params, id),
+        "$.params": call % (b"", b'{"envelope":%b,"envelope":%b}' % (envelope, envelope), id),
+        "$.params.envelope": call % (b"", b'{"envelope":{"sender":%b,%b}' % (sender, envelope[1:]), id),
+    }
+    for path, text in twice.items():
+        yield NearMiss(text, MalformedJson.kind.code, path, "", "a key stands twice")
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -379,11 +385,11 @@ _NO_VALUES = (
 _DEPTH = Limits().json_depth
 
 
-def _no_json(value: dict[str, Any]) -> st.SearchStrategy[NearMiss]:
+def _no_json(value: dict[str, Any]) -> Iterator[NearMiss]:
     text = dump(value)
     first = dump(next(iter(value)))
     broken = [
-        *((b"%b:%b,%b" % (b"{" + first, wrong, text[1:]), "a value that is no JSON") for wrong in _NO_VALUES),
+        *((b"{%b:%b,%b" % (first, wrong, text[1:]), "a value that is no JSON") for wrong in _NO_VALUES),
         (b"\xef\xbb\xbf" + text, "a byte-order mark"),
         (text[:-1], "the end is missing"),
         (text[:-1] + b",}", "a comma too many"),
@@ -392,4 +398,5 @@ def _no_json(value: dict[str, Any]) -> st.SearchStrategy[NearMiss]:
         (text.decode().encode("utf-16"), "UTF-16"),
         (text[:-1] + b',"deep":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}", "nested too deep by one"),
     ]
-    return st.sampled_from(broken).map(lambda one: NearMiss(one[0], MalformedJson.kind.code, "$", "", one[1]))
+    for one, words in broken:
+        yield NearMiss(one, MalformedJson.kind.code, "$", "", words)
