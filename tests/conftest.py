@@ -12,6 +12,6 @@ from hypothesis import HealthCheck, settings
 _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 
 settings.register_profile("fast", max_examples=10, derandomize=True, database=None, **_QUIET)
-settings.register_profile("ci", max_examples=30, derandomize=True, database=None, **_QUIET)
+settings.register_profile("ci", max_examples=25, derandomize=True, database=None, **_QUIET)
 settings.register_profile("thorough", max_examples=2000, **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

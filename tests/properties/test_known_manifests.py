@@ -25,6 +25,10 @@ SAID = {
 }
 
 
+SECONDS = st.sampled_from([0.0, 0.5, 9.0, 10.0, 59.0, 61.0, 300.0, 3600.0])
+STATES = st.sampled_from(["up", "down", "busy", "gone", "broken", "up"])
+
+
 class KnownManifestsMachine(RuleBasedStateMachine):
     """Two clients that share a cache, against one entry of three numbers: since when, until when, how long at most.
 
@@ -56,14 +60,6 @@ class KnownManifestsMachine(RuleBasedStateMachine):
 
     # -- what happens to the peer -------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.5, 9.0, 10.0, 59.0, 61.0, 300.0, 3600.0]))
-    def wait(self, seconds):
-        self.clock.move(seconds)
-
-    @rule(state=st.sampled_from(["up", "up", "down", "busy", "gone", "broken"]))
-    def turn(self, state):
-        self.state = state
-
     @rule(said=st.sampled_from(sorted(SAID)))
     def say(self, said):
         self.said = said
@@ -72,15 +68,22 @@ class KnownManifestsMachine(RuleBasedStateMachine):
     def change(self):
         self.version += 1
 
+    def pass_by(self, seconds, state):
+        """So much time, after which the peer is like this."""
+        self.clock.move(seconds)
+        self.state = state
+
     # -- who asks -----------------------------------------------------------------------------------------------------
 
-    @rule(who=st.integers(0, 1))
-    def discover(self, who):
+    @rule(who=st.integers(0, 1), seconds=SECONDS, state=STATES)
+    def discover(self, who, seconds, state):
+        self.pass_by(seconds, state)
         outcome, asked = self.told(self.clients[who].discover())
         self.check(outcome, asked)
 
-    @rule(first=st.integers(0, 1))
-    def discover_at_once(self, first):
+    @rule(first=st.integers(0, 1), seconds=SECONDS, state=STATES)
+    def discover_at_once(self, first, seconds, state):
+        self.pass_by(seconds, state)
         stories = [self.clients[first].discover(), self.clients[1 - first].discover()]
         asks = []
         for story in stories:

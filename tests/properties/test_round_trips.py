@@ -177,7 +177,22 @@ def test_events_come_back_from_a_stream(said, data):
 
 #: What means something in a stream, and what does not.
 BITS = st.sampled_from(
-    [b"data", b"id", b"event", b":", b" ", b"\r", b"\n", b"\r\n", b"x", b"xyz", b"\0", b"\xef\xbb\xbf"]
+    [
+        b"data:x\r\n",
+        b"data:y\r",
+        b"data",
+        b"id",
+        b"event",
+        b":",
+        b" ",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"x",
+        b"xyz",
+        b"\0",
+        b"\xef\xbb\xbf",
+    ]
 )
 
 

@@ -38,8 +38,9 @@ from asap_proto.rules.targets import parse_targets, targets_of
 from asap_proto.stores import Slot
 from asap_proto.stores.spent import Spent
 from asap_proto.wire.manifests import etag
+from asap_proto.wire.nouns import decode_envelope
 from asap_proto.wire.stamps import read_stamp
-from asap_testkit import NOW, error_of, letter
+from asap_testkit import NOW, error_of, letter, request_frame
 
 # -- time ------------------------------------------------------------------------------------------------------------
 
@@ -68,6 +69,18 @@ def test_a_window_does_not_depend_on_the_offset_that_a_time_is_written_in(micros
     assert read_stamp(written) == stamp
     allowed = error_of(check_fresh, stamp, now=NOW, limits=Limits()) is None
     assert (error_of(check_fresh, read_stamp(written), now=NOW, limits=Limits()) is None) is allowed
+
+
+@given(st.datetimes(), st.integers(0, 9))
+@example(datetime(2026, 1, 2, 3, 4, 5, 123456), 7)  # noqa: DTZ001  (as it is written)
+def test_a_time_without_an_offset_is_utc(at, digits):
+    """Whatever its fraction: of more than six digits the first six count."""
+    text = f"{at.isoformat(timespec='microseconds')}789"[: 19 + bool(digits) + digits]
+    read = decode_envelope(request_frame(timestamp=text)["params"]["envelope"]).timestamp
+    assert read == read_stamp(text)
+    assert read.utcoffset() == timedelta(0)
+    kept = f"{at.microsecond:06}"[:digits].ljust(6, "0")
+    assert read.replace(tzinfo=None) == at.replace(microsecond=int(kept))
 
 
 @given(st.integers(-(2**62), 2**63))

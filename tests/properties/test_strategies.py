@@ -165,6 +165,7 @@ def test_requests_are_calls(frame):
     assert decode_envelope(envelope) is not None
     assert key == frame["params"].get("idempotency_key")
     assert rpc_id(frame) == frame["id"]
+    assert levels([frame]) <= DEPTH
 
 
 @given(asap.rpc_notifications())

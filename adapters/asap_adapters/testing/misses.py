@@ -18,6 +18,7 @@ import copy
 import enum
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -87,9 +88,7 @@ class _Step:
 
 def near_misses(kind: type[Value], **fields: Any) -> st.SearchStrategy[NearMiss]:
     """Documents that are one step from a noun of this kind; `fields` narrow the noun as its strategy is narrowed."""
-    return asap.plain(asap.nouns(kind, **fields)).flatmap(
-        lambda value: st.sampled_from([*every_near_miss(kind, value)])
-    )
+    return asap.plain(asap.nouns(kind, **fields)).flatmap(lambda value: st.sampled_from(_near(kind, value)).map(_made))
 
 
 def near_miss_requests(*, envelope: Any = None, duplicates: bool = False) -> st.SearchStrategy[NearMiss]:
@@ -99,7 +98,7 @@ def near_miss_requests(*, envelope: Any = None, duplicates: bool = False) -> st.
     shown credentials is refused for that, as only then anybody trusts what the text says of its sender.
     """
     return asap.rpc_requests(envelope=envelope).flatmap(
-        lambda frame: st.sampled_from([*every_near_miss_request(frame, duplicates=duplicates)])
+        lambda frame: st.sampled_from(_near_request(frame, duplicates)).map(_made)
     )
 
 
@@ -108,26 +107,39 @@ def every_near_miss(kind: type[Value], value: dict[str, Any]) -> Iterator[NearMi
 
     For tests that draw nothing, and for tables of cases: some hundred for one object.
     """
-    steps = [*_noun_steps(kind, value, (), "$"), *_payload_steps(kind, value, (), "$")]
-    yield from (_taken(value, step) for step in steps)
-    yield from _no_json(value)
+    return map(_made, _near(kind, value))
 
 
 def every_near_miss_request(frame: dict[str, Any], *, duplicates: bool = False) -> Iterator[NearMiss]:
     """All that are one step from this request, whose envelope and payload have all their fields."""
+    return map(_made, _near_request(frame, duplicates))
+
+
+# -- how a step is taken ---------------------------------------------------------------------------------------------
+
+
+#: A near miss that is not made yet: to choose one of some hundred, no other need be written.
+Maker = Callable[[], NearMiss]
+
+
+def _made(maker: Maker) -> NearMiss:
+    return maker()
+
+
+def _near(kind: type[Value], value: dict[str, Any]) -> list[Maker]:
+    steps = [*_noun_steps(kind, value, (), "$"), *_payload_steps(kind, value, (), "$")]
+    return [*(partial(_taken, value, step) for step in steps), *_no_json(value)]
+
+
+def _near_request(frame: dict[str, Any], duplicates: bool) -> list[Maker]:
     place, path, envelope = ("params", "envelope"), "$.params.envelope", frame["params"]["envelope"]
     steps = [
         *_frame_steps(frame),
         *_noun_steps(Envelope, envelope, place, path),
         *_payload_steps(Envelope, envelope, place, path),
     ]
-    yield from (_taken(frame, step) for step in steps)
-    yield from _no_json(frame)
-    if duplicates:
-        yield from _doubled(frame)
-
-
-# -- how a step is taken ---------------------------------------------------------------------------------------------
+    doubled = _doubled(frame) if duplicates else ()
+    return [*(partial(_taken, frame, step) for step in steps), *_no_json(frame), *doubled]
 
 
 def _taken(value: dict[str, Any], step: _Step) -> NearMiss:
@@ -361,7 +373,7 @@ def _frame_steps(frame: dict[str, Any]) -> Iterator[_Step]:
         yield _Step("a key that is no text, or too long", here, _put("idempotency_key", wrong), path, "string_type")
 
 
-def _doubled(frame: dict[str, Any]) -> Iterator[NearMiss]:
+def _doubled(frame: dict[str, Any]) -> Iterator[Maker]:
     """A request in which a key that could name a sender stands twice."""
     inner = frame["params"]["envelope"]
     sender, envelope, params, id = map(dump, (inner["sender"], inner, frame["params"], frame["id"]))
@@ -372,7 +384,7 @@ def _doubled(frame: dict[str, Any]) -> Iterator[NearMiss]:
         "$.params.envelope": call % (b"", b'{"envelope":{"sender":%b,%b}' % (sender, envelope[1:]), id),
     }
     for path, text in twice.items():
-        yield NearMiss(text, MalformedJson.kind.code, path, "", "a key stands twice")
+        yield partial(NearMiss, text, MalformedJson.kind.code, path, "", "a key stands twice")
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -385,7 +397,7 @@ _NO_VALUES = (
 _DEPTH = Limits().json_depth
 
 
-def _no_json(value: dict[str, Any]) -> Iterator[NearMiss]:
+def _no_json(value: dict[str, Any]) -> Iterator[Maker]:
     text = dump(value)
     first = dump(next(iter(value)))
     broken = [
@@ -399,4 +411,4 @@ def _no_json(value: dict[str, Any]) -> Iterator[NearMiss]:
         (text[:-1] + b',"deep":' + b"[" * _DEPTH + b"]" * _DEPTH + b"}", "nested too deep by one"),
     ]
     for one, words in broken:
-        yield NearMiss(one, MalformedJson.kind.code, "$", "", words)
+        yield partial(NearMiss, one, MalformedJson.kind.code, "$", "", words)
