@@ -22,6 +22,7 @@ REFERENCES = {
     "2.x": ">=2,<3",
 }
 AUDITED = ("asap_proto", "adapters", "docs/_ext", "examples", "noxfile.py")
+PROPERTIES = ("tests/properties", "tests/proto", "tests/auth")
 EXTRAS = {
     "": "import asap_proto",
     "asyncio": "import asap_adapters.asyncio",
@@ -50,6 +51,13 @@ def tests(session: nox.Session) -> None:
     """Run the test suite on each Python."""
     install(session, "test")
     session.run("pytest", "--numprocesses=auto", *session.posargs)
+
+
+@nox.session(default=False, python="3.11")
+def thorough(session: nox.Session) -> None:
+    """Try every property on thousands of examples, other ones each time: `nox -s thorough -- -k breaker` for some."""
+    install(session, "test")
+    session.run("pytest", "--numprocesses=auto", "--hypothesis-profile=thorough", *PROPERTIES, *session.posargs)
 
 
 @nox.session

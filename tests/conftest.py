@@ -1,4 +1,11 @@
-"""What every test has: how hard Hypothesis tries (`fast` unless HYPOTHESIS_PROFILE names another), and which worlds."""
+"""How hard Hypothesis tries, by profile, and which new worlds are simulated.
+
+`pytest --hypothesis-profile=NAME` or HYPOTHESIS_PROFILE chooses a profile:
+
+- ``fast``, unless another is named: a first look while one works
+- ``ci``: what decides; the same examples each time, so that a change is judged by what it did
+- ``thorough``: other examples each time, thousands for each property; `nox -s thorough`
+"""
 
 import os
 
@@ -8,8 +15,8 @@ from simulation.seeds import first_of_run
 
 _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 
-settings.register_profile("fast", max_examples=20, derandomize=True, database=None, **_QUIET)
-settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_QUIET)
+settings.register_profile("fast", max_examples=10, derandomize=True, database=None, **_QUIET)
+settings.register_profile("ci", max_examples=25, derandomize=True, database=None, **_QUIET)
 settings.register_profile("thorough", max_examples=2000, **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -11,6 +11,7 @@ from asap_proto.wire.json import dump, load
 from asap_proto.wire.nouns import decode, decode_envelope, encode
 from asap_proto.wire.schema import SCHEMAS
 from asap_testkit import error_of
+from asap_testkit.effort import EACH
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
@@ -30,15 +31,17 @@ def check_explained(error):
 
 @pytest.mark.parametrize("lenient", [False, True])
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_whatever_is_refused_is_explained(name, lenient, data):
     """A near-miss is read, or refused with at least one fault and its path; never anything else."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     if error := error_of(decode, SCHEMAS[name], value, lenient=lenient):
         check_explained(error)
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(value=asap.json_values())
 def test_any_json_value_is_read_or_explained(name, value):
     """So is any JSON value at all."""
@@ -46,7 +49,7 @@ def test_any_json_value_is_read_or_explained(name, value):
         check_explained(error)
 
 
-@given(asap.near_misses(plain_nouns("Envelope")))
+@given(asap.disturbed(plain_nouns("Envelope")))
 def test_envelopes_are_explained_with_their_payload(value):
     """A fault in a payload is found through its envelope."""
     if error := error_of(decode_envelope, value):
@@ -54,10 +57,11 @@ def test_envelopes_are_explained_with_their_payload(value):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_lenient_reading_only_passes_over_unknown_fields(name, data):
     """What is strictly read is leniently read; what is only leniently read has unknown fields and no other fault."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     strict = error_of(decode, SCHEMAS[name], value)
     lenient = error_of(decode, SCHEMAS[name], value, lenient=True)
     if strict is None:

@@ -100,7 +100,7 @@ def test_any_json_ends_in_an_error(document):
     check_client(HttpResponse(200, {}, dump([document])))
 
 
-@given(asap.near_misses(st.builds(replies)))
+@given(asap.disturbed(st.builds(replies)))
 @example({**replies(), "id": "x" * 100_000})
 @example({**replies(), "jsonrpc": "1" * 100_000})
 def test_near_misses_of_answers(document):

@@ -29,6 +29,7 @@ from asap_proto.wire.manifests import dump_manifest, load_manifest
 from asap_proto.wire.nouns import decode, decode_envelope, encode
 from asap_proto.wire.schema import SCHEMAS
 from asap_proto.wire.sse import ALIVE, Event, EventReader, write_event
+from asap_testkit.effort import EACH
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
@@ -45,6 +46,7 @@ def test_each_noun_has_a_strategy():
 
 
 @pytest.mark.parametrize("name", [name for name in NOUNS if name != "Envelope"])
+@EACH
 @given(data=st.data())
 def test_decode_after_encode_is_identity(name, data):
     """A noun that went through bytes is equal to what it was, and shows the same."""
@@ -74,6 +76,7 @@ def test_manifests_come_back_from_the_document_published(manifest):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_cattrs_reads_and_writes_each_noun_by_the_same_rules(name, data):
     """Whoever embeds nouns in structures of their own uses the strict functions through cattrs."""
@@ -174,7 +177,22 @@ def test_events_come_back_from_a_stream(said, data):
 
 #: What means something in a stream, and what does not.
 BITS = st.sampled_from(
-    [b"data", b"id", b"event", b":", b" ", b"\r", b"\n", b"\r\n", b"x", b"xyz", b"\0", b"\xef\xbb\xbf"]
+    [
+        b"data:x\r\n",
+        b"data:y\r",
+        b"data",
+        b"id",
+        b"event",
+        b":",
+        b" ",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"x",
+        b"xyz",
+        b"\0",
+        b"\xef\xbb\xbf",
+    ]
 )
 
 

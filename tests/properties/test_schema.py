@@ -11,6 +11,7 @@ from asap_proto.wire.json import dump, load
 from asap_proto.wire.nouns import decode, encode
 from asap_proto.wire.schema import SCHEMAS, schema_of
 from asap_testkit import error_of
+from asap_testkit.effort import EACH
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
@@ -47,6 +48,7 @@ def test_each_schema_is_one(name):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_what_we_write_fits_its_schema(name, data, validators):
     """Every noun as we write it is valid."""
@@ -54,10 +56,11 @@ def test_what_we_write_fits_its_schema(name, data, validators):
 
 
 @pytest.mark.parametrize("name", NOUNS)
+@EACH
 @given(data=st.data())
 def test_decoder_and_schema_agree(name, data, validators):
     """A near-miss is refused by both, or by neither; what one alone says is listed above with its reason."""
-    value = data.draw(asap.near_misses(plain_nouns(name)))
+    value = data.draw(asap.disturbed(plain_nouns(name)))
     problems = list(validators[name].iter_errors(value))
     error = error_of(decode, SCHEMAS[name], value)
     if error is None:

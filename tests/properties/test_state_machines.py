@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from attrs import evolve
@@ -13,7 +14,7 @@ from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, Task, TaskStatus
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.caching import Lifetime
-from asap_proto.rules.lifecycle import MOVES, is_final, move
+from asap_proto.rules.lifecycle import is_final, may_cancel, may_move, move
 from asap_proto.rules.quota import Allowed, parse_quota
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
 from asap_proto.stores import (
@@ -52,8 +53,16 @@ class Timed(RuleBasedStateMachine):
         self.now += seconds
 
 
+#: The moves of the protocol, typed in by hand (ASAP: task lifecycle).
+LEGAL = {
+    ("submitted", "working"), ("submitted", "cancelled"),
+    ("working", "completed"), ("working", "failed"), ("working", "cancelled"), ("working", "input_required"),
+    ("input_required", "working"), ("input_required", "cancelled"),
+}  # fmt: skip
+
+
 class LifecycleMachine(RuleBasedStateMachine):
-    """A task that is told to go anywhere goes along the table only, and stays where it ended."""
+    """A task that is told to go anywhere goes along the protocol's moves only, and stays where it ended."""
 
     def __init__(self):
         super().__init__()
@@ -63,58 +72,79 @@ class LifecycleMachine(RuleBasedStateMachine):
     @rule(to=st.sampled_from(TaskStatus))
     def go(self, to):
         before = self.task
+        is_legal = (before.status.value, to.value) in LEGAL
+        assert may_move(before.status, to=to) is is_legal
         try:
             self.task = move(self.task, to=to, at=before.updated_at + timedelta(seconds=1))
         except IllegalMove:
-            assert to not in MOVES[before.status]
+            assert not is_legal
             assert self.task is before
         else:
+            assert is_legal
+            assert self.task == evolve(before, status=to, updated_at=self.task.updated_at)
             self.path.append(to)
 
     @invariant()
     def ended_once(self):
-        assert not any(is_final(status) for status in self.path[:-1])
+        over = ("completed", "failed", "cancelled")
+        assert [status for status in self.path[:-1] if status.value in over] == []
+        assert is_final(self.task.status) is (self.task.status.value in over)
+        assert may_cancel(self.task.status) is (self.task.status.value not in over)
         assert self.task.updated_at == NOW + timedelta(seconds=len(self.path) - 1)
 
 
 class BreakerMachine(Timed):
-    """While it rests nobody is admitted; while it probes, one."""
+    """While it rests nobody is admitted; then one in each stretch as long, until one of them is answered.
+
+    The model knows two numbers: failures in a row, and until when nobody is let in.
+    """
+
+    REST, THRESHOLD = 50.0, 3
 
     def __init__(self):
         super().__init__()
-        self.breaker = Breaker(threshold=3, rest_seconds=50.0)
-        self.out = 0
+        self.breaker = Breaker(threshold=self.THRESHOLD, rest_seconds=self.REST)
         self.in_a_row = 0
+        self.shut_until = None
+        #: Who was let in and has not told how it went; one that was cancelled never does.
+        self.out = 0
+        #: When somebody was let in since it last shut.
+        self.probes = []
 
     @rule()
     def ask(self):
-        state, until = self.breaker.state, self.breaker.open_until
         allowed, self.breaker = self.breaker.admit(self.now)
-        assert allowed == (state == "closed" or self.now >= until)
-        assert (self.breaker.state == "probing") == ((allowed and state != "closed") or state == "probing")
+        assert allowed is (self.shut_until is None or self.now >= self.shut_until)
         self.out += allowed
+        if allowed and self.shut_until is not None:
+            self.shut_until = self.now + self.REST
+            self.probes.append(self.now)
 
     @precondition(lambda self: self.out)
     @rule()
     def succeed(self):
         self.out -= 1
-        self.in_a_row = 0
+        self.in_a_row, self.shut_until, self.probes = 0, None, []
         self.breaker = self.breaker.succeeded()
-        assert self.breaker.state == "closed"
 
     @precondition(lambda self: self.out)
     @rule()
     def fail(self):
         self.out -= 1
         self.in_a_row += 1
-        probing = self.breaker.state != "closed"
+        if self.shut_until is not None or self.in_a_row >= self.THRESHOLD:
+            self.shut_until = self.now + self.REST
         self.breaker = self.breaker.failed(self.now)
-        assert (self.breaker.state == "open") == (probing or self.in_a_row >= 3)
 
     @invariant()
-    def counts(self):
+    def says_what_the_model_says(self):
+        assert (self.breaker.state == "closed") is (self.shut_until is None)
         assert self.breaker.failures == self.in_a_row
-        assert self.breaker.open_until <= self.now + 50.0
+        assert self.breaker.open_until == (self.shut_until or 0.0)
+
+    @invariant()
+    def probes_are_apart(self):
+        assert all(later - earlier >= self.REST for earlier, later in pairwise(self.probes))
 
 
 class TasksMachine(Timed):
@@ -387,30 +417,54 @@ class NoncesMachine(Timed):
 
 
 class QuotasMachine(Timed):
-    """In no stretch of time does a caller get more than its buckets held and what flowed in."""
+    """In no stretch of time does a caller get more than its buckets held and what flowed in, and no less either.
+
+    What it is told to wait is exact: a moment less is refused again. Others' buckets are their own.
+    """
+
+    MOMENT = 1e-3
 
     def __init__(self):
         super().__init__()
         self.store = MemoryQuotas(parse_quota("5/second;20/minute"))
-        self.spent = []
+        self.spent = {caller: [] for caller in ("urn:asap:agent:a", "urn:asap:agent:b", "192.0.2.1")}
 
-    @rule(cost=st.integers(1, 6))
-    def spend(self, cost):
-        answer = self.store.spend("a", cost, now=self.now)
+    def model(self, caller, count, seconds):
+        """What a bucket holds that was full at first, by all that was ever taken out of it."""
+        level, at = float(count), 1000.0
+        for when, cost in self.spent[caller]:
+            level = min(count, level + (when - at) * count / seconds) - cost
+            at = when
+        return min(count, level + (self.now - at) * count / seconds)
+
+    @rule(caller=st.sampled_from(["urn:asap:agent:a", "urn:asap:agent:b", "192.0.2.1"]), cost=st.integers(1, 6))
+    def spend(self, caller, cost):
+        levels = [self.model(caller, 5, 1), self.model(caller, 20, 60)]
+        answer = self.store.spend(caller, cost, now=self.now)
         if isinstance(answer, Allowed):
-            self.spent.append((self.now, cost))
-        elif cost <= 5:
-            assert answer.seconds > 0
-            assert isinstance(self.store.spend("a", cost, now=self.now + answer.seconds + 1e-6), Allowed)
-            self.now += answer.seconds + 1e-6
-            self.spent.append((self.now, cost))
+            assert min(levels) >= cost - self.MOMENT
+            self.spent[caller].append((self.now, cost))
+            return
+        assert min(levels) < cost
+        if cost > 5:
+            return
+        assert answer.seconds == pytest.approx(
+            max((cost - levels[0]) / 5, (cost - levels[1]) * 60 / 20), abs=self.MOMENT
+        )
+        if answer.seconds > self.MOMENT:
+            self.now += answer.seconds - self.MOMENT
+            assert not isinstance(self.store.spend(caller, cost, now=self.now), Allowed)
+        self.now += 2 * self.MOMENT
+        assert isinstance(self.store.spend(caller, cost, now=self.now), Allowed)
+        self.spent[caller].append((self.now, cost))
 
     @invariant()
     def within_each_rate(self):
-        for count, seconds in ((5, 1), (20, 60)):
-            for index, (start, _) in enumerate(self.spent):
-                total = sum(cost for at, cost in self.spent[index:])
-                assert total <= count + (self.now - start) * count / seconds + 1e-3
+        for spent in self.spent.values():
+            for count, seconds in ((5, 1), (20, 60)):
+                for index, (start, _) in enumerate(spent):
+                    total = sum(cost for _, cost in spent[index:])
+                    assert total <= count + (self.now - start) * count / seconds + 1e-3
 
 
 class ManifestsMachine(Timed):

@@ -39,7 +39,7 @@ def kept_of(wire):
     return sorted(_names.sub("ID", repr(task)) for task in tasks), state._bytes, state._done_bytes
 
 
-@given(st.lists(requests() | asap.near_misses(requests()) | asap.json_values(), min_size=1, max_size=3), OUTCOMES, LEFT)
+@given(st.lists(requests() | asap.disturbed(requests()) | asap.json_values(), min_size=1, max_size=3), OUTCOMES, LEFT)
 @example([request_frame(key="k"), request_frame(key="k")], {}, None)
 @example([request_frame(key="k"), request_frame(key="k")], {}, {1})
 @example([request_frame(extensions={"nonce": "n"}), request_frame(extensions={"nonce": "n"})], {}, "here")

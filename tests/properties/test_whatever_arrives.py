@@ -112,7 +112,7 @@ def test_valid_requests_are_answered(frame):
     check_answered(open_server(), [frame, frame])
 
 
-@given(asap.near_misses(requests()))
+@given(asap.disturbed(requests()))
 @example(request_frame(sender="urn:asap:agent:" + "x" * 100_000))
 @example(request_frame(payload_type="p" * 4096))
 @example(request_frame(payload={"skill_id": "s" * 4096, "conversation_id": "c", "input": {}}))
