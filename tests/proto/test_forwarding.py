@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asap_proto.errors import InvalidValue
 from asap_proto.http import fold
-from asap_proto.rules.forwarding import Proxies, bucket_of, parse_proxies
+from asap_proto.rules.forwarding import Proxies, bucket_of, is_local, parse_proxies
 
 NEAR = "10.0.0.1"
 OURS = parse_proxies(["10.0.0.0/8", "::1", " fd00::/8 "])
@@ -164,6 +164,26 @@ def test_proxies_are_addresses_and_networks(text):
 def test_who_is_counted_as_one(address, bucket):
     """An IPv6 host has a network of addresses to itself, and would be somebody new with each."""
     assert bucket_of(address) == bucket
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("unix:", True),
+        ("x" * 65, True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("2001:db8::1%" + "z" * 54, False),
+    ],
+)
+def test_who_is_on_this_machine(address, local):
+    """Whoever is at a loopback address, or at none; the length of what was told does not matter."""
+    assert is_local(address) is local
 
 
 def test_what_is_longer_than_any_address_is_not_remembered():

@@ -48,6 +48,13 @@ def test_what_is_not_over_can_be_cancelled():
     assert {status for status in MOVES if may_cancel(status)} == {"submitted", "working", "input_required"}
 
 
+@pytest.mark.proves("lifecycle.table")
+def test_whoever_is_refused_is_told_where_the_task_may_go():
+    """By name, in one order."""
+    with pytest.raises(IllegalMove, match=r"may go to cancelled, working$"):
+        move(Task("t", "c", TaskStatus.SUBMITTED, NOW, NOW), to=TaskStatus.COMPLETED, at=LATER)
+
+
 def test_the_table_is_whole():
     """Every status has its row."""
     assert set(MOVES) == set(TaskStatus)

@@ -133,6 +133,7 @@ def test_the_schema_of_a_secret_is_shown():
         ("a", "…"),
         ("", "…"),
         ("Zm9vYmFy…", "Zm9vYmFy…"),
+        ("Zm9vYmFyY…", "Zm9vY…"),
         ("\n\n\n\n\n", HIDDEN),
         (5, HIDDEN),
         (["x1"], HIDDEN),
@@ -147,6 +148,15 @@ def test_nonces_are_shortened_in_texts():
     """So they are where they are printed."""
     assert redact_text("nonce=Zm9vYmFyYmF6cXV4eA, x") == "nonce=Zm9vYmFy…, x"
     assert redact_text("{'nonce': 'Zm9vYmFyYmF6cXV4eA'}") == "{'nonce': 'Zm9vYmFy…'}"
+
+
+@pytest.mark.parametrize("mark", ['"', "'", '\\"', "\\'"])
+def test_nonces_are_shortened_in_any_quotes(mark):
+    """Escaped ones too; of an empty one nothing is left to show."""
+    assert redact_text(f"{mark}nonce{mark}: {mark}Zm9vYmFyYmF6cXV4eA{mark}") == (
+        f"{mark}nonce{mark}: {mark}Zm9vYmFy…{mark}"
+    )
+    assert redact_text(f"nonce={mark}{mark}") == f"nonce={mark}…{mark}"
 
 
 def test_the_look_has_an_end():
@@ -209,11 +219,14 @@ def test_the_deepest_json_is_looked_at():
         ("(b'cookie', b'x1')", "(b'cookie', b'***')"),
         ("token='x1 without an end", "token='***'"),
         ("token=Secret('x1', ['x)1']) rest", "token=*** rest"),
+        ("token=Secret['x1', 'x1'] rest", "token=*** rest"),
+        ("(a) token=Secret('x1') rest", "(a) token=*** rest"),
         ("cookies={'a': ('x1', \"}\")}, b", "cookies=***, b"),
         ("token=(x1", "token=***"),
         ("ValueError('password=x1', 'b')", "ValueError('password=***', 'b')"),
         ("login(password=x1)", "login(password=***)"),
         ("Authorization: Digest u=x1, r=x1\nHost: me", "Authorization: ***\nHost: me"),
+        ("Host: me\nAuthorization: Digest u=x1, r=x1\nA: b", "Host: me\nAuthorization: ***\nA: b"),
         ("Cookie: a=x1; b=x1", "Cookie: ***"),
         ("cookie=[x1, x1], b", "cookie=***"),
         ("password=a password=b", "password=*** password=***"),
