@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 
 _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 
+settings.register_profile("few", max_examples=5, derandomize=True, database=None, **_QUIET)
 settings.register_profile("fast", max_examples=20, derandomize=True, database=None, **_QUIET)
 settings.register_profile("ci", max_examples=100, derandomize=True, database=None, **_QUIET)
 settings.register_profile("thorough", max_examples=2000, **_QUIET)
