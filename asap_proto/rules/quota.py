@@ -41,7 +41,7 @@ class Quota:
         A cost of 0 looks whether one more could be spent, and takes nothing; a negative one gives tokens back. A cost
         that some bucket can never hold is told the time to fill that bucket, and how much it holds.
         """
-        asked = (cost or 1) if cost >= 0 else 0
+        asked = cost or 1  # a negative one is there whatever the level
         at, wait, levels = buckets.at, -1.0, []
         now = max(at, now)  # threads may come out of order
         for rate, level in zip(self.rates, buckets.levels, strict=True):
@@ -49,7 +49,7 @@ class Quota:
             level += (now - at) * count / rate.seconds  # noqa: PLW2901  (as it is by now)
             levels.append(level := min(level, count))
             if level + _TOLERANCE < asked:
-                wait = max(wait, 0.0, (min(asked, count) - level) * rate.seconds / count)
+                wait = max(wait, (min(asked, count) - level) * rate.seconds / count)
         if wait >= 0.0:
             most = min(rate.count for rate in self.rates)
             return RetryAfter(wait, self.text, most, self._left(levels)), Buckets(tuple(levels), now)

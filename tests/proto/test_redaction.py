@@ -98,6 +98,7 @@ def test_headers_are_hidden_however_they_are_kept():
         {"name": "cookie", "value": HIDDEN},
         {"key": "Host", "value": "me"},
     ]
+    assert redact({"key": "X-API-Key", "value": "x1"}) == {"key": "X-API-Key", "value": HIDDEN}
     assert redact([{"name": 5, "value": "x1"}, [5, "x1"]]) == [{"name": 5, "value": "x1"}, [5, "x1"]]
     names = {"required": ["password", "user"]}
     assert redact(names) == names
@@ -123,6 +124,7 @@ def test_the_schema_of_a_secret_is_shown():
         "properties": {"password": HIDDEN}
     }
     assert redact({"properties": {"password": "x1"}}) == {"properties": {"password": HIDDEN}}
+    assert redact({"password": password}) == {"password": HIDDEN}
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,9 @@ def test_the_look_has_an_end():
     assert redact({"a": {"b": {"c": 1}}}, depth=2) == {"a": {"b": CUT}}
     assert redact([[]], depth=0) == CUT
     assert redact({"properties": {"a": 1}}, depth=1) == {"properties": CUT}
+    schema = {"properties": {"password": {"type": "string"}}}
+    assert redact(schema, depth=2) == {"properties": {"password": CUT}}
+    assert redact(schema, depth=3) == schema
     assert redact([1, 2, 3], most=2) == [1, 2, CUT]
     assert redact({"a": 1, "b": 2, "c": 3}, most=2) == {"a": 1, "b": 2, CUT: CUT}
     assert redact([[1, 2], [3]], most=2) == [[1, CUT], CUT]
