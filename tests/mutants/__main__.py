@@ -58,11 +58,12 @@ def main() -> int:
     # CPU time tells what never ends; by the clock, a busy machine looks the same.
     isolation.register_timeout = lambda pid, timeout_s: timeout.register_timeout(pid, PATIENCE * timeout_s)
     mutmut._run((), words.processes)
-    _check_setting(mutmut.get_mutant_runner(1))
     report = _report(files)
+    whole = "not checked" not in report["total"] and not report["stale"]
+    if whole:  # and not stopped by Ctrl-C
+        _check_setting(mutmut.get_mutant_runner(1))
     with open(result, "w") as told:
         print(json.dumps(report, indent=2) if words.json else _shown(report), file=told)
-    whole = "not checked" not in report["total"] and not report["stale"]
     return 0 if whole and report["total"]["score"] >= ENOUGH else 1
 
 

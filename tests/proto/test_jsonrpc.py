@@ -9,6 +9,7 @@ from asap_proto.errors import (
     Fault,
     HandlerFailed,
     InvalidRequest,
+    Kind,
     MalformedEnvelope,
     RateLimited,
     SenderMismatch,
@@ -275,6 +276,31 @@ def test_answers():
             "data": {"code": "asap:execution/handler_failed", "error": "no", "path": "$"},
         },
         "id": None,
+    }
+
+
+def test_what_was_kept_says_whether_it_failed():
+    """With the code, the message and the path; a kind that is in no catalogue is a handler's own."""
+    assert jsonrpc.failed(jsonrpc.success({"id": "e"})) is None
+    error = jsonrpc.failed(jsonrpc.failure(SenderMismatch("no", path="$.sender")))
+    assert (type(error), error.message, error.path) == (SenderMismatch, "no", "$.sender")
+
+    class Mine(HandlerFailed):
+        kind = Kind("mine:own", -32000, 200, False, "Nothing.")
+
+    error = jsonrpc.failed(jsonrpc.failure(Mine("mine")))
+    assert (type(error), error.message, error.path) == (HandlerFailed, "mine", "$")
+
+
+def test_what_clients_look_for_beside_the_code_stands_there_too():
+    """A fact does not take the place of what every error tells."""
+    error = UnknownMethod("no", path="$.method", facts={"method": "x", "path": "y"})
+    assert jsonrpc.error_member(error)["data"] == {
+        "code": "asap:protocol/unknown_method",
+        "error": "no",
+        "path": "$.method",
+        "details": {"method": "x", "path": "y"},
+        "method": "x",
     }
 
 
