@@ -25,6 +25,8 @@ ROOT = HERE.parents[1]
 WORK = ROOT / "mutants"
 #: What the last run was asked for: mutmut takes a file that is not to be mutated for one that it has mutated already.
 ASKED = WORK / "asked.json"
+#: What it tells on its way, where the result is asked for as JSON.
+LOG = WORK / "mutmut.log"
 
 #: Mutants that change nothing which the tests may hold the core to, each with the reason.
 JUSTIFIED = HERE / "justified.toml"
@@ -39,14 +41,14 @@ ENOUGH = 0.9
 def main() -> int:
     words = _parser().parse_args()
     os.chdir(ROOT)
-    result = os.dup(1)
-    if words.json:
-        os.dup2(2, 1)  # what mutmut tells on its way is no part of it
     os.environ["HYPOTHESIS_PROFILE"] = "few"
     sys.dont_write_bytecode = False  # test modules are imported once for each mutant
     sys.path.insert(0, str(HERE))  # has the plugin that pyproject.toml names
     files = _files(words.what)
     _prepare(files, resume=words.resume)
+    result = os.dup(1)
+    if words.json:  # what mutmut tells on its way is no part of it
+        os.dup2(os.open(LOG, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 1)
 
     from mutmut import __main__ as mutmut
     from mutmut.configuration import config
@@ -57,7 +59,10 @@ def main() -> int:
         config().pytest_add_cli_args_test_selection = words.tests
     # CPU time tells what never ends; by the clock, a busy machine looks the same.
     isolation.register_timeout = lambda pid, timeout_s: timeout.register_timeout(pid, PATIENCE * timeout_s)
-    mutmut._run((), words.processes)
+    try:
+        mutmut._run((), words.processes)
+    except SystemExit:
+        raise SystemExit(f"no mutant was tried: {LOG if words.json else 'mutmut'} says why") from None
     report = _report(files)
     whole = "not checked" not in report["total"] and not report["stale"]
     if whole:  # and not stopped by Ctrl-C
