@@ -146,7 +146,7 @@ def _report(files: list[str]) -> dict[str, Any]:
                 diff = get_diff_for_mutant(name, path=file)
                 key = _key({"file": file.removeprefix("asap_proto/"), **_changed(diff)})
                 used.add(key)
-                if verdict == "survived" and (key in reasons or _is_wording(name, file)):
+                if verdict in ("survived", "timeout") and (key in reasons or _is_wording(name, file)):
                     verdict = "justified"
                 else:
                     left.append((name, verdict, diff))

@@ -8,6 +8,7 @@ it already; and what a module calls while it is imported, each of its tests is h
 
 import functools
 import gc
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 # Between a call and the function that it is meant for, mutmut puts two calls of its own.
 sys.setrecursionlimit(4 * sys.getrecursionlimit())
 
-#: What each test module has called while it was imported; none of them while that is not known.
-called: dict[str, set[str]] = {}
+#: What each test module has called while it was imported.
+called: dict[str, list[str]] = {}
+#: Where that is kept for a run that goes on from another.
+CALLED = "called.json"
 
 
 @functools.cache
@@ -44,11 +47,13 @@ def pytest_sessionstart(session):
     function, is_mutant, _ = os.environ.get("MUTANT_UNDER_TEST", "").partition("__mutmut_")
     if not is_mutant:
         return
+    if not called:
+        called.update(json.loads((session.config.rootpath / CALLED).read_text()))
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "/")
         if file.name == "conftest.py" or not file.is_relative_to(session.config.rootpath / "tests"):
             continue
-        if not called or function in called.get(str(file), ()) or "asap_testkit" in file.parts:
+        if function in called.get(str(file), ()) or "asap_testkit" in file.parts:
             del sys.modules[name]
 
 
@@ -60,7 +65,7 @@ def pytest_make_collect_report(collector):
     state()._stats.clear()
     report = yield
     if os.environ.get("MUTANT_UNDER_TEST") == "stats" and isinstance(collector, pytest.Module):
-        called[str(collector.path)] = set(state()._stats)
+        called[str(collector.path)] = sorted(state()._stats)
     return report
 
 
@@ -73,6 +78,10 @@ def pytest_collection_finish(session):
         for item in session.items:
             for function in called.get(str(item.path), ()):
                 state().tests_by_mangled_function_name[function].add(item.nodeid)
+        kept = session.config.rootpath / CALLED
+        if kept.exists():  # and some tests alone are new
+            called.update(json.loads(kept.read_text()) | called)
+        kept.write_text(json.dumps(called))
     if phase != "fail":
         forget()
     state()._stats.clear()

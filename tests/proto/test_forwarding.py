@@ -142,6 +142,13 @@ def test_nothing_that_a_caller_writes_moves_it(listed, told):
     assert at(peer="192.0.2.1", x_forwarded_for=listed, forwarded=told) == "192.0.2.1"
 
 
+def test_a_unix_socket_is_believed_where_it_was_named():
+    """Between addresses too, and with blanks around it; without that word it is not."""
+    assert parse_proxies(["::1", " unix ", "10.0.0.0/8"]).unix is True
+    assert parse_proxies(["::1", "10.0.0.0/8"]).unix is False
+    assert len(parse_proxies(["unix", "10.0.0.0/8", "::1"]).networks) == 2
+
+
 @pytest.mark.parametrize("text", ["", "proxy.example", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.0-10.0.0.9"])
 def test_proxies_are_addresses_and_networks(text):
     """A name would have to be looked up, and may lead elsewhere tomorrow."""
