@@ -236,6 +236,7 @@ def test_the_deepest_json_is_looked_at():
         ("cookie=[x1, x1], b", "cookie=***"),
         ("password=a password=b", "password=*** password=***"),
         ("password=token=x1", "password=***"),
+        ("password=token=x1 secret=x1, a=b", "password=*** secret=***, a=b"),
     ],
 )
 def test_secrets_in_texts(text, shown):
