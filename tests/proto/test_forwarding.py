@@ -50,6 +50,7 @@ def test_without_proxies_nobody_is_believed():
         ("192.0.2.1, 10.0.0.2.example", NEAR),
         ("192.0.2.1, ::ffff:10.0.0.2", "192.0.2.1"),
         ("192.0.2.1" + ", 10.0.0.2" * 31, "192.0.2.1"),
+        ("192.0.2.1" + ", 10.0.0.2" * 32, "10.0.0.2"),
         ("192.0.2.1" + ", 10.0.0.2" * 100_000, "10.0.0.2"),
     ],
 )
@@ -68,6 +69,8 @@ def test_the_last_address_that_is_no_proxy_counts(value, found):
         ('for="[2001:db8::1]:4711"', "2001:db8::1"),
         ('for=192.0.2.7, for=192.0.2.1, for="10.0.0.2"', "192.0.2.1"),
         ("for=192.0.2.1 , proto=http", NEAR),
+        ('for=192.0.2.7"for=192.0.2.1', NEAR),
+        ("for=X192.0.2.1", NEAR),
         ("for=_hidden", NEAR),
         ("for=unknown", NEAR),
         ("for=192.0.2.1;", NEAR),
