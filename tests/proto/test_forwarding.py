@@ -90,6 +90,12 @@ def test_the_same_in_the_words_of_rfc_7239(value, found):
     assert at(forwarded=value) == found
 
 
+@pytest.mark.parametrize("headers", [{}, {"x_forwarded_for": "unknown"}, {"forwarded": "for=unknown"}])
+def test_a_proxy_that_names_nobody_is_the_caller(headers):
+    """By one spelling, whatever it says: in two it would be two callers."""
+    assert at(peer="::ffff:10.0.0.1", **headers) == NEAR
+
+
 @pytest.mark.proves("quota.forwarded")
 def test_both_headers_have_to_agree():
     """A proxy that writes one of them passes the other on, as the caller has made it up."""
