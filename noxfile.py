@@ -204,6 +204,13 @@ def chaos(session: nox.Session) -> None:
     session.run("python", "tests/chaos", *session.posargs)
 
 
+@nox.session(python="3.11", default=False)
+def mutants(session: nox.Session) -> None:
+    """Change the core, and see whether tests fail: `nox -s mutants -- rules wire/json.py` for some of it."""
+    install(session, "mutants")
+    session.run("python", "tests/mutants", *session.posargs)
+
+
 @nox.session
 def contract(session: nox.Session) -> None:
     """Hold real servers to the description of their agent for a while; arguments as for `fuzz`."""

@@ -77,6 +77,7 @@ def test_what_is_not_to_be_stored_is_not_kept():
         ({"cache-control": "public"}, True),
         ({"cache-control": "public", "vary": "Accept-Encoding"}, True),
         ({"cache-control": "public", "vary": "Accept-Encoding, Authorization"}, False),
+        ({"cache-control": "public", "vary": "Authorization,Accept"}, False),
         ({"cache-control": "public", "vary": "cookie"}, False),
         ({"cache-control": "public", "vary": "*"}, False),
         ({"cache-control": "public, private"}, False),
@@ -98,14 +99,16 @@ def test_standing():
 
 
 @pytest.mark.proves("client.validators")
-@pytest.mark.parametrize("tag", ['"abc"', 'W/"abc"', '""', '"!#~"'])
+@pytest.mark.parametrize("tag", ['"abc"', 'W/"abc"', '""', '"!#~"', '"' + "x" * 254 + '"'])
 def test_a_tag_is_sent_back_as_it_came(tag):
     """Weak or strong."""
     assert tag_of({"etag": tag}) == tag
 
 
 @pytest.mark.proves("client.validators")
-@pytest.mark.parametrize("tag", ["", "abc", '"abc', '"a"b"', 'w/"abc"', '"a b"', '"a\r\nx: y"', '"a"\n', '"\xe9"'])
+@pytest.mark.parametrize(
+    "tag", ["", "abc", '"abc', '"a"b"', 'w/"abc"', '"a b"', '"a\r\nx: y"', '"a"\n', '"\xe9"', '"' + "x" * 255 + '"']
+)
 def test_what_is_no_tag_is_not_sent_back(tag):
     """A peer does not choose our headers."""
     assert tag_of({"etag": tag}) is None
@@ -120,10 +123,9 @@ def test_what_is_no_tag_is_not_sent_back(tag):
         (MispairedReply(), True),
         (SkillNotFound(), True),
         (Misdirected(), True),
-        (Redirected(facts={"status": 301}), True),
-        (PeerRefused(facts={"status": 404}), True),
-        (PeerRefused(facts={"status": 410}), True),
-        (PeerRefused(facts={"status": 401}), False),
+        *((Redirected(facts={"status": status}), True) for status in (301, 302, 303, 307, 308)),
+        *((PeerRefused(facts={"status": status}), True) for status in (404, 410)),
+        *((PeerRefused(facts={"status": status}), False) for status in (304, 305, 401, 403, 500)),
         (PeerRefused(), False),
         (Overloaded(), False),
         (NoHandler(), False),

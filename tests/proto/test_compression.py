@@ -14,6 +14,8 @@ OURS = ("zstd", "br", "gzip")
         ("gzip", "gzip"),
         ("GZip", "gzip"),
         ("gzip, br", "br"),
+        ("gzip, br;q=1", "br"),
+        ("br;q=1, gzip", "br"),
         ("br,gzip,zstd", "zstd"),
         ("gzip, deflate, br, zstd", "zstd"),
         ("*", "zstd"),
@@ -45,7 +47,16 @@ def test_what_is_liked_best_is_chosen(accepts, chosen):
     "accepts",
     [
         *(None, "", " ", ",", "gzip br", "gzip;q", "gzip;q=", "gzip;q=2", "gzip;q=1.001", "gzip;q=0.1234", "gzip;q=-1"),
-        *("gzip;q=.5", "gzip;level=1", "gzip;q=0.5;q=0.6", "gz\u00efp", "gzip\n", "gzip;q=0.5, (", "gzip;q=\u0661"),
+        *(
+            "gzip;q=.5",
+            "gzip;level=1",
+            "gzip;q=0.5;q=0.6",
+            "gz\u00efp",
+            "gzip\n",
+            "gzip,\n",
+            "gzip;q=0.5, (",
+            "gzip;q=\u0661",
+        ),
     ],
 )
 def test_what_can_not_be_read_is_answered_as_it_is(accepts):
@@ -57,6 +68,7 @@ def test_only_what_we_can_do_is_chosen():
     """Whatever is taken."""
     assert choose("zstd, br, gzip", ("gzip",)) == "gzip"
     assert choose("*", ()) == IDENTITY
+    assert choose("X", ("x",)) == "x"
 
 
 def test_what_is_too_long_is_not_read():

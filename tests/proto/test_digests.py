@@ -41,7 +41,7 @@ def test_the_body_that_was_signed(digests):
 )
 def test_another_body(digests, body):
     """Each digest has to fit, and where there is none nothing was signed."""
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated, match="signed"):
         check(digests, body)
 
 

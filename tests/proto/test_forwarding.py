@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from asap_proto.errors import InvalidValue
 from asap_proto.http import fold
-from asap_proto.rules.forwarding import Proxies, bucket_of, parse_proxies
+from asap_proto.rules.forwarding import Proxies, bucket_of, is_local, parse_proxies
 
 NEAR = "10.0.0.1"
 OURS = parse_proxies(["10.0.0.0/8", "::1", " fd00::/8 "])
@@ -50,6 +50,7 @@ def test_without_proxies_nobody_is_believed():
         ("192.0.2.1, 10.0.0.2.example", NEAR),
         ("192.0.2.1, ::ffff:10.0.0.2", "192.0.2.1"),
         ("192.0.2.1" + ", 10.0.0.2" * 31, "192.0.2.1"),
+        ("192.0.2.1" + ", 10.0.0.2" * 32, "10.0.0.2"),
         ("192.0.2.1" + ", 10.0.0.2" * 100_000, "10.0.0.2"),
     ],
 )
@@ -68,6 +69,8 @@ def test_the_last_address_that_is_no_proxy_counts(value, found):
         ('for="[2001:db8::1]:4711"', "2001:db8::1"),
         ('for=192.0.2.7, for=192.0.2.1, for="10.0.0.2"', "192.0.2.1"),
         ("for=192.0.2.1 , proto=http", NEAR),
+        ('for=192.0.2.7"for=192.0.2.1', NEAR),
+        ("for=X192.0.2.1", NEAR),
         ("for=_hidden", NEAR),
         ("for=unknown", NEAR),
         ("for=192.0.2.1;", NEAR),
@@ -85,6 +88,12 @@ def test_the_last_address_that_is_no_proxy_counts(value, found):
 def test_the_same_in_the_words_of_rfc_7239(value, found):
     """What can't be read says nothing: what a caller has begun may reach into what our proxy adds."""
     assert at(forwarded=value) == found
+
+
+@pytest.mark.parametrize("headers", [{}, {"x_forwarded_for": "unknown"}, {"forwarded": "for=unknown"}])
+def test_a_proxy_that_names_nobody_is_the_caller(headers):
+    """By one spelling, whatever it says: in two it would be two callers."""
+    assert at(peer="::ffff:10.0.0.1", **headers) == NEAR
 
 
 @pytest.mark.proves("quota.forwarded")
@@ -142,6 +151,13 @@ def test_nothing_that_a_caller_writes_moves_it(listed, told):
     assert at(peer="192.0.2.1", x_forwarded_for=listed, forwarded=told) == "192.0.2.1"
 
 
+def test_a_unix_socket_is_believed_where_it_was_named():
+    """Between addresses too, and with blanks around it; without that word it is not."""
+    assert parse_proxies(["::1", " unix ", "10.0.0.0/8"]).unix is True
+    assert parse_proxies(["::1", "10.0.0.0/8"]).unix is False
+    assert len(parse_proxies(["unix", "10.0.0.0/8", "::1"]).networks) == 2
+
+
 @pytest.mark.parametrize("text", ["", "proxy.example", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.0-10.0.0.9"])
 def test_proxies_are_addresses_and_networks(text):
     """A name would have to be looked up, and may lead elsewhere tomorrow."""
@@ -164,6 +180,26 @@ def test_proxies_are_addresses_and_networks(text):
 def test_who_is_counted_as_one(address, bucket):
     """An IPv6 host has a network of addresses to itself, and would be somebody new with each."""
     assert bucket_of(address) == bucket
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("", True),
+        ("unix:", True),
+        ("x" * 65, True),
+        ("192.0.2.1", False),
+        ("2001:db8::1", False),
+        ("2001:db8::1%" + "z" * 54, False),
+    ],
+)
+def test_who_is_on_this_machine(address, local):
+    """Whoever is at a loopback address, or at none; the length of what was told does not matter."""
+    assert is_local(address) is local
 
 
 def test_what_is_longer_than_any_address_is_not_remembered():

@@ -38,6 +38,22 @@ def test_beyond_the_window_is_refused(stamp, fact):
     assert caught.value.facts[fact] > 0
 
 
+@pytest.mark.proves("freshness.window")
+@pytest.mark.parametrize(
+    ("ahead", "facts", "told"),
+    [
+        (-301, {"age_seconds": 301.0, "max_age_seconds": 300.0}, "301 s ago; at most 300 s"),
+        (31, {"future_offset_seconds": 31.0, "max_future_tolerance_seconds": 30.0}, "31 s in the future; at most 30 s"),
+    ],
+)
+def test_a_peer_is_told_by_how_much_its_clock_is_off(ahead, facts, told):
+    """By the names that the reference uses, and in words for whoever reads the log."""
+    with pytest.raises(InvalidTimestamp) as caught:
+        check_fresh(NOW + timedelta(seconds=ahead), now=NOW, limits=Limits())
+    assert caught.value.facts == facts
+    assert told in caught.value.message
+
+
 @pytest.mark.proves("nonce.shape")
 @pytest.mark.parametrize(
     ("extensions", "nonce"),
@@ -62,3 +78,4 @@ def test_nonces_that_are_refused(nonce):
     with pytest.raises(InvalidNonce) as caught:
         nonce_of({"nonce": nonce})
     assert caught.value.path == "$.extensions.nonce"
+    assert "1 to 256" in caught.value.message

@@ -14,6 +14,7 @@ def test_a_caller_speaks_for_itself_alone():
     with pytest.raises(SenderMismatch) as caught:
         check_sender(PEER, caller=Identity(ME))
     assert caught.value.path == "$.sender"
+    assert "credentials" in caught.value.message
 
 
 def test_where_nobody_is_asked_who_they_are_all_may_speak():

@@ -118,6 +118,27 @@ def test_a_text_weighs_by_its_widest_character(character, escaped):
     assert weight(text) <= 2 * size + 1000
 
 
+@pytest.mark.parametrize(
+    ("text", "bytes"),
+    [
+        (b"0", 1),
+        (b"[]", 2 + 110),
+        (b'[{"a":0},0]', 11 + 3 * 110),
+        (b"[" + b"0," * 4096 + b"0]", 8195 + 4097 * 110),
+        (b'[{"a":{"b":[' + b" " * 4096 + b"]}}]", 12 + 4096 + 4 + 4 * 110),
+        (rb'"\u00e9"', 2 * 8),
+        (rb'"\n"', 4),
+        ('"\u00e9"'.encode(), 2 * 4),
+        (rb'"\ud83d\ude00"', 4 * 14),
+        (rb'"\uD83D\uDE00"', 4 * 14),
+        ('"\U0001f600"'.encode(), 4 * 6),
+    ],
+)
+def test_a_text_weighs_its_characters_and_its_marks(text, bytes):
+    """Each byte as much as the widest character takes, and 110 bytes for each mark; a long text as a short one."""
+    assert weight(text) == bytes
+
+
 @pytest.mark.proves("json.depth")
 @pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]")])
 def test_nesting_is_bounded(pair):
@@ -126,8 +147,9 @@ def test_nesting_is_bounded(pair):
     body = opening * 6 + b"1" + closing * 6
     deep = body.count(b"[") + body.count(b"{")
     assert load(body, depth=deep)
-    with pytest.raises(MalformedJson, match=f"nested deeper than {deep - 1} levels"):
-        load(body, depth=deep - 1)
+    for text in (body, b" " * 5000 + body):
+        with pytest.raises(MalformedJson, match=f"nested deeper than {deep - 1} levels"):
+            load(text, depth=deep - 1)
 
 
 def test_many_brackets_side_by_side_are_not_deep():
@@ -148,6 +170,8 @@ TWICE = {
     "$": b'{"params":{"envelope":{"sender":"a"}},"params":{"envelope":{"sender":"b"}}}',
     "$.params": b'{"params":{"envelope":{"sender":"a"},"envelope":{"sender":"b"}}}',
     "$.params.envelope": b'{"params":{"envelope":{"sender":"a","sender":"b"}}}',
+    "$.params.envelope.extensions": b'{"params":{"envelope":{"sender":"a","extensions":{"sender":"b","sender":"c"}}}}',
+    "$[0].params.envelope": b'[{"params":{"envelope":{"sender":"a","sender":"b"}}},{}]',
     "$[1]": b'[{},{"params":{"envelope":{"sender":"a"}},"params":{"envelope":{"sender":"b"}}}]',
 }
 

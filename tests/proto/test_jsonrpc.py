@@ -9,6 +9,7 @@ from asap_proto.errors import (
     Fault,
     HandlerFailed,
     InvalidRequest,
+    Kind,
     MalformedEnvelope,
     RateLimited,
     SenderMismatch,
@@ -82,6 +83,71 @@ def test_frames_that_are_refused(change, path):
     assert refused(InvalidRequest, request_frame() | change).path == path
 
 
+@pytest.mark.proves("rpc.invalid-request", "rpc.params", "rpc.envelope-required", "idempotency.key")
+@pytest.mark.parametrize(
+    ("error", "frame", "faults", "told"),
+    [
+        (InvalidRequest, 5, [("$", "dict_type", "is an integer")], "a request is an object"),
+        (
+            InvalidRequest,
+            {"jsonrpc": "1.0", "id": None, "extra": 1},
+            [
+                ("$.extra", "extra_forbidden", "is no member"),
+                ("$.jsonrpc", "literal_error", "expected '2.0'"),
+                ("$.method", "missing", "is required"),
+                ("$.params", "missing", "is required"),
+                ("$.id", "rpc_id", "64-bit integer"),
+            ],
+            "$.extra is no member of a request",
+        ),
+        (
+            InvalidRequest,
+            {"method": 5, "params": 5},
+            [("$.method", "string_type", "is an integer")],
+            "$.method is an integer; expected a string",
+        ),
+        (
+            MalformedEnvelope,
+            {"method": "asap.send", "params": None},
+            [("$.params", "dict_type", "is null")],
+            "params is an object",
+        ),
+        (
+            MalformedEnvelope,
+            {"method": "asap.send", "params": {}},
+            [("$.params.envelope", "missing", "is required")],
+            "params.envelope is an object",
+        ),
+        (
+            MalformedEnvelope,
+            {"method": "asap.send", "params": {"envelope": "x"}},
+            [("$.params.envelope", "dict_type", "is a string")],
+            "params.envelope is an object",
+        ),
+        (
+            MalformedEnvelope,
+            {"method": "asap.send", "params": {"envelope": {}, "idempotency_key": 5}},
+            [("$.params.idempotency_key", "string_type", "1 to 256")],
+            "$.params.idempotency_key is no text of 1 to 256 characters",
+        ),
+    ],
+)
+def test_all_that_is_wrong_with_a_frame_is_told(error, frame, faults, told):
+    """Each fault with its path and type, for programs, and with words, for people; the first in the message too."""
+    caught = refused(error, frame)
+    assert [(fault.path, fault.type) for fault in caught.faults] == [fault[:2] for fault in faults]
+    assert all(words in fault.problem for fault, (_, _, words) in zip(caught.faults, faults, strict=True))
+    assert caught.message == told
+
+
+@pytest.mark.proves("rpc.invalid-request")
+def test_of_many_faults_twenty_are_told():
+    """However many there are: the answer does not grow with the request."""
+    strange = {f"x{number}": 1 for number in range(100)}
+    for frame in (strange, dict(list(strange.items())[:19])):
+        assert len(refused(InvalidRequest, frame).faults) == 20
+
+
 @pytest.mark.proves("rpc.invalid-request")
 @pytest.mark.parametrize("name", ["method", "params"])
 def test_frames_without_a_member(name):
@@ -103,7 +169,8 @@ def test_params_are_an_object(params):
 def test_one_method_is_known(method):
     """Exactly; a long name is cut in the answer."""
     error = refused(UnknownMethod, request_frame() | {"method": method})
-    assert error.facts == {"method": method[:64]}
+    assert (error.path, error.facts) == ("$.method", {"method": method[:64]})
+    assert "asap.send" in error.message
 
 
 @pytest.mark.proves("rpc.check-order")
@@ -162,11 +229,12 @@ def test_idempotency_keys_that_are_refused(key):
 def test_batches():
     """An empty array is no request, and one with more items than allowed is too large."""
     jsonrpc.check_batch([1, 2], most=2)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match="at least one"):
         jsonrpc.check_batch([], most=2)
     with pytest.raises(BatchTooLarge) as caught:
         jsonrpc.check_batch([1, 2, 3], most=2)
     assert caught.value.facts == {"items": 3, "most": 2}
+    assert "at most 2" in caught.value.message
 
 
 @pytest.mark.proves("rpc.id")
@@ -208,6 +276,31 @@ def test_answers():
             "data": {"code": "asap:execution/handler_failed", "error": "no", "path": "$"},
         },
         "id": None,
+    }
+
+
+def test_what_was_kept_says_whether_it_failed():
+    """With the code, the message and the path; a kind that is in no catalogue is a handler's own."""
+    assert jsonrpc.failed(jsonrpc.success({"id": "e"})) is None
+    error = jsonrpc.failed(jsonrpc.failure(SenderMismatch("no", path="$.sender")))
+    assert (type(error), error.message, error.path) == (SenderMismatch, "no", "$.sender")
+
+    class Mine(HandlerFailed):
+        kind = Kind("mine:own", -32000, 200, False, "Nothing.")
+
+    error = jsonrpc.failed(jsonrpc.failure(Mine("mine")))
+    assert (type(error), error.message, error.path) == (HandlerFailed, "mine", "$")
+
+
+def test_what_clients_look_for_beside_the_code_stands_there_too():
+    """A fact does not take the place of what every error tells."""
+    error = UnknownMethod("no", path="$.method", facts={"method": "x", "path": "y"})
+    assert jsonrpc.error_member(error)["data"] == {
+        "code": "asap:protocol/unknown_method",
+        "error": "no",
+        "path": "$.method",
+        "details": {"method": "x", "path": "y"},
+        "method": "x",
     }
 
 

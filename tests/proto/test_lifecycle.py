@@ -38,7 +38,7 @@ def test_every_move_is_legal_or_refused(status, to):
 def test_three_states_are_final():
     """From completed, failed and cancelled no move leads out, and the error says so."""
     assert {status for status in MOVES if is_final(status)} == {"completed", "failed", "cancelled"}
-    with pytest.raises(IllegalMove, match="nothing: it is final"):
+    with pytest.raises(IllegalMove, match=r"may go to nothing: it is final$"):
         move(Task("t", "c", TaskStatus.FAILED, NOW, NOW), to=TaskStatus.WORKING, at=LATER)
 
 
@@ -46,6 +46,13 @@ def test_three_states_are_final():
 def test_what_is_not_over_can_be_cancelled():
     """A task waiting for input can be cancelled too, as the table says."""
     assert {status for status in MOVES if may_cancel(status)} == {"submitted", "working", "input_required"}
+
+
+@pytest.mark.proves("lifecycle.table")
+def test_whoever_is_refused_is_told_where_the_task_may_go():
+    """By name, in one order."""
+    with pytest.raises(IllegalMove, match=r"may go to cancelled, working$"):
+        move(Task("t", "c", TaskStatus.SUBMITTED, NOW, NOW), to=TaskStatus.COMPLETED, at=LATER)
 
 
 def test_the_table_is_whole():

@@ -19,6 +19,7 @@ def test_no_other_depth_is_believed(depth):
     with pytest.raises(NestedTooDeep) as caught:
         depth_of({"task_depth": depth})
     assert caught.value.path == "$.extensions.task_depth"
+    assert "depth" in caught.value.message
 
 
 @pytest.mark.proves("task.depth")
@@ -28,6 +29,7 @@ def test_a_child_is_one_deeper():
     with pytest.raises(NestedTooDeep) as caught:
         child_depth(10)
     assert caught.value.facts == {"depth": 11, "most": 10}
+    assert "depth 11" in caught.value.message
 
 
 def test_a_deployment_may_allow_less():
@@ -35,3 +37,11 @@ def test_a_deployment_may_allow_less():
     assert check_depth(2, most=2) == 2
     with pytest.raises(NestedTooDeep):
         depth_of({"task_depth": 3}, most=2)
+
+
+def test_a_deployment_may_allow_less_to_its_own_tasks():
+    """`most` lowers the bound for subtasks too, and may raise it."""
+    assert child_depth(1, most=2) == 2
+    assert child_depth(10, most=11) == 11
+    with pytest.raises(NestedTooDeep):
+        child_depth(2, most=2)

@@ -5,7 +5,7 @@ import pytest
 from asap_proto.errors import BadHead, ForeignOrigin, Misdirected, Misuse
 from asap_proto.rules.origins import LOOPBACK_HOSTS, check_host, check_origin, is_json, names_of
 
-HOSTS = names_of([*LOOPBACK_HOSTS, "Agents.Example.ORG.", "192.0.2.1:8000", "2001:db8::1"])
+HOSTS = names_of([*LOOPBACK_HOSTS, "Agents.Example.ORG.", "192.0.2.1:8000", "2001:db8::1", "::f"])
 
 
 def code_of(check, value):
@@ -18,7 +18,7 @@ def code_of(check, value):
 
 def test_names_are_kept_as_they_are_compared():
     """In lower case, without port or final dot, an IPv6 address in its brackets."""
-    assert HOSTS == {"localhost", "127.0.0.1", "[::1]", "agents.example.org", "192.0.2.1", "[2001:db8::1]"}
+    assert HOSTS == {"localhost", "127.0.0.1", "[::1]", "agents.example.org", "192.0.2.1", "[2001:db8::1]", "[::f]"}
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://a", "a/b", "a@b", "é", "a:70000", "[::1"])
@@ -35,6 +35,8 @@ def test_names_that_are_none(name):
         ("localhost", None),
         ("LOCALHOST:1", None),
         ("localhost.:8000", None),
+        ("localhost:65535", None),
+        ("localhost:65536", 400),
         ("127.0.0.1:", None),
         ("[::1]:8000", None),
         ("agents.example.org:443", None),
@@ -89,6 +91,23 @@ def test_pages(origin, status):
     assert code_of(check_origin, origin) == status
 
 
+def test_who_names_another_host_is_told_so():
+    """That a host is wanted, or that it is another's; and not which are ours."""
+    with pytest.raises(BadHead, match="Host"):
+        check_host(None, hosts=HOSTS)
+    with pytest.raises(Misdirected, match="name") as caught:
+        check_host("evil.example", hosts=HOSTS)
+    assert "example" not in caught.value.message
+
+
+def test_a_foreign_page_is_not_told_which_are_ours():
+    """What it is told is that it may not ask, and neither its own origin nor our names."""
+    with pytest.raises(ForeignOrigin) as caught:
+        check_origin("http://evil.example", hosts=HOSTS)
+    assert "origin" in caught.value.message
+    assert "example" not in caught.value.message
+
+
 @pytest.mark.proves("http.content-type")
 @pytest.mark.parametrize(
     ("value", "json"),
@@ -100,6 +119,7 @@ def test_pages(origin, status):
         ("text/plain", False),
         ("text/json", False),
         ("application/jsonx", False),
+        ("application/jsonX", False),
         ("application/x-www-form-urlencoded", False),
         ("text/plain; a=application/json", False),
         ("text/plain, application/json", False),

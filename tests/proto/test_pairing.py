@@ -23,16 +23,17 @@ def test_a_reply_that_fits(correlation_id):
 
 @pytest.mark.proves("reply.pairing")
 @pytest.mark.parametrize(
-    ("answer", "path"),
+    ("answer", "path", "told"),
     [
-        (reply(correlation_id="letter-2"), "$.correlation_id"),
-        (reply(correlation_id=""), "$.correlation_id"),
-        (reply(sender=OTHER), "$.sender"),
-        (reply(recipient=OTHER), "$.recipient"),
+        (reply(correlation_id="letter-2"), "$.correlation_id", "'letter-2', not 'letter-1'"),
+        (reply(correlation_id=""), "$.correlation_id", "'', not 'letter-1'"),
+        (reply(sender=OTHER), "$.sender", f"{OTHER} answered what was sent to {PEER}"),
+        (reply(recipient=OTHER), "$.recipient", OTHER),
     ],
 )
-def test_a_reply_that_does_not_fit(answer, path):
-    """Another request's, another agent's or someone else's reply is not believed."""
+def test_a_reply_that_does_not_fit(answer, path, told):
+    """Another request's, another agent's or someone else's reply is not believed; whoever looks is told whose it is."""
     with pytest.raises(MispairedReply) as caught:
         check_pair(letter(), answer)
     assert caught.value.path == path
+    assert told in caught.value.message

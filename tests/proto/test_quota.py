@@ -66,6 +66,12 @@ def test_all_rates_hold_at_once():
     assert buckets.levels == (pytest.approx(1), pytest.approx(0.05))
 
 
+@pytest.mark.parametrize("text", ["1/second;1/minute", "1/minute;1/second"])
+def test_the_longest_wait_is_told(text):
+    """Whichever rate stands first."""
+    assert spend(parse_quota(text), [0, 0])[0] == [Allowed(), RetryAfter(60.0, text, 1)]
+
+
 def test_buckets_never_hold_more_than_their_count():
     """A caller that was quiet for a day has no more than a full bucket."""
     quota = parse_quota("2/second")
@@ -84,6 +90,14 @@ def test_a_cost_that_no_bucket_can_hold():
     assert spend(quota, [0], cost=3)[0] == [RetryAfter(0.0, "2/second", 2)]
     _, buckets = spend(quota, [0, 0])
     assert spend(quota, [0], buckets=buckets, cost=3)[0] == [RetryAfter(1.0, "2/second", 2)]
+
+
+def test_buckets_of_another_quota_are_not_spent_from():
+    """Neither of one with more rates, nor of one with fewer: that would hold some of them only."""
+    one, two = parse_quota("1/second"), parse_quota("1/second;1/minute")
+    for quota, other in ((one, two), (two, one)):
+        with pytest.raises(ValueError, match="zip"):
+            quota.spend(other.full(0), now=0)
 
 
 def test_a_look_takes_nothing():

@@ -98,6 +98,7 @@ def test_headers_are_hidden_however_they_are_kept():
         {"name": "cookie", "value": HIDDEN},
         {"key": "Host", "value": "me"},
     ]
+    assert redact({"key": "X-API-Key", "value": "x1"}) == {"key": "X-API-Key", "value": HIDDEN}
     assert redact([{"name": 5, "value": "x1"}, [5, "x1"]]) == [{"name": 5, "value": "x1"}, [5, "x1"]]
     names = {"required": ["password", "user"]}
     assert redact(names) == names
@@ -123,6 +124,7 @@ def test_the_schema_of_a_secret_is_shown():
         "properties": {"password": HIDDEN}
     }
     assert redact({"properties": {"password": "x1"}}) == {"properties": {"password": HIDDEN}}
+    assert redact({"password": password}) == {"password": HIDDEN}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,7 @@ def test_the_schema_of_a_secret_is_shown():
         ("a", "…"),
         ("", "…"),
         ("Zm9vYmFy…", "Zm9vYmFy…"),
+        ("Zm9vYmFyY…", "Zm9vY…"),
         ("\n\n\n\n\n", HIDDEN),
         (5, HIDDEN),
         (["x1"], HIDDEN),
@@ -149,11 +152,23 @@ def test_nonces_are_shortened_in_texts():
     assert redact_text("{'nonce': 'Zm9vYmFyYmF6cXV4eA'}") == "{'nonce': 'Zm9vYmFy…'}"
 
 
+@pytest.mark.parametrize("mark", ['"', "'", '\\"', "\\'"])
+def test_nonces_are_shortened_in_any_quotes(mark):
+    """Escaped ones too; of an empty one nothing is left to show."""
+    assert redact_text(f"{mark}nonce{mark}: {mark}Zm9vYmFyYmF6cXV4eA{mark}") == (
+        f"{mark}nonce{mark}: {mark}Zm9vYmFy…{mark}"
+    )
+    assert redact_text(f"nonce={mark}{mark}") == f"nonce={mark}…{mark}"
+
+
 def test_the_look_has_an_end():
     """What is too deep and what is too much is cut, not shown."""
     assert redact({"a": {"b": {"c": 1}}}, depth=2) == {"a": {"b": CUT}}
     assert redact([[]], depth=0) == CUT
     assert redact({"properties": {"a": 1}}, depth=1) == {"properties": CUT}
+    schema = {"properties": {"password": {"type": "string"}}}
+    assert redact(schema, depth=2) == {"properties": {"password": CUT}}
+    assert redact(schema, depth=3) == schema
     assert redact([1, 2, 3], most=2) == [1, 2, CUT]
     assert redact({"a": 1, "b": 2, "c": 3}, most=2) == {"a": 1, "b": 2, CUT: CUT}
     assert redact([[1, 2], [3]], most=2) == [[1, CUT], CUT]
@@ -209,15 +224,19 @@ def test_the_deepest_json_is_looked_at():
         ("(b'cookie', b'x1')", "(b'cookie', b'***')"),
         ("token='x1 without an end", "token='***'"),
         ("token=Secret('x1', ['x)1']) rest", "token=*** rest"),
+        ("token=Secret['x1', 'x1'] rest", "token=*** rest"),
+        ("(a) token=Secret('x1') rest", "(a) token=*** rest"),
         ("cookies={'a': ('x1', \"}\")}, b", "cookies=***, b"),
         ("token=(x1", "token=***"),
         ("ValueError('password=x1', 'b')", "ValueError('password=***', 'b')"),
         ("login(password=x1)", "login(password=***)"),
         ("Authorization: Digest u=x1, r=x1\nHost: me", "Authorization: ***\nHost: me"),
+        ("Host: me\nAuthorization: Digest u=x1, r=x1\nA: b", "Host: me\nAuthorization: ***\nA: b"),
         ("Cookie: a=x1; b=x1", "Cookie: ***"),
         ("cookie=[x1, x1], b", "cookie=***"),
         ("password=a password=b", "password=*** password=***"),
         ("password=token=x1", "password=***"),
+        ("password=token=x1 secret=x1, a=b", "password=*** secret=***, a=b"),
     ],
 )
 def test_secrets_in_texts(text, shown):

@@ -3,6 +3,7 @@
 import pytest
 
 from asap_proto.errors import (
+    Fault,
     HandlerFailed,
     InvalidRequest,
     MalformedJson,
@@ -46,23 +47,35 @@ def test_jsonrpc_may_be_missing():
 
 @pytest.mark.proves("reply.shape")
 @pytest.mark.parametrize(
-    ("reply", "path"),
+    ("reply", "path", "told"),
     [
-        ([], "$"),
-        (None, "$"),
-        (answer(jsonrpc="1.0"), "$.jsonrpc"),
-        (answer(result=None), "$.result"),
-        (answer(result={}), "$.result"),
-        (answer(result=[]), "$.result"),
-        (answer(result={"envelope": None}), "$.result.envelope"),
-        (answer(result={"envelope": {}}), "$.result.envelope.asap_version"),
+        ([], "$", "object"),
+        (None, "$", "object"),
+        (answer(jsonrpc="1.0"), "$.jsonrpc", "JSON-RPC 2.0"),
+        (answer(result=None), "$.result", "result"),
+        (answer(result={}), "$.result", "result"),
+        (answer(result=[]), "$.result", "result"),
+        (answer(result={"envelope": None}), "$.result.envelope", "object"),
+        (answer(result={"envelope": {}}), "$.result.envelope.asap_version", "asap_version is required"),
     ],
 )
-def test_what_is_no_answer(reply, path):
+def test_what_is_no_answer(reply, path, told):
     """It is the peer's mistake, told with the path."""
     with pytest.raises(MalformedReply) as caught:
         read_answer(reply, id="req-1")
     assert caught.value.path == path
+    assert told in caught.value.message
+
+
+@pytest.mark.proves("reply.shape")
+def test_what_is_no_object_is_told_as_what_it_is():
+    """By the type of the fault, and in words."""
+    with pytest.raises(MalformedReply) as caught:
+        read_answer([], id="req-1")
+    assert caught.value.faults == (Fault("$", "dict_type", "is an array; expected an object"),)
+    error = read_error([])
+    assert error.faults == (Fault("$.error", "dict_type", "is an array; expected an object"),)
+    assert error.message == "an error is an object"
 
 
 def test_a_payload_that_does_not_fit_is_a_malformed_reply():
@@ -78,8 +91,9 @@ def test_a_payload_that_does_not_fit_is_a_malformed_reply():
 @pytest.mark.parametrize("id", ["req-2", 1, None, True, [], ""])
 def test_an_answer_to_another_request(id):
     """Its id is ours, type included, or the answer is not believed."""
-    with pytest.raises(MispairedReply):
+    with pytest.raises(MispairedReply, match="another request") as caught:
         read_answer(answer(id=id), id="req-1")
+    assert caught.value.path == "$.id"
     reply = answer()
     del reply["id"]
     with pytest.raises(MispairedReply):

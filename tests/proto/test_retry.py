@@ -31,7 +31,9 @@ def test_jitter_adds_up_to_a_tenth():
 
 
 @pytest.mark.proves("client.retry-after")
-@pytest.mark.parametrize(("asked", "pause"), [(5, 5.0), (61, 60.0), (1e300, 60.0), (0, 1.0), (-1, 1.0), ("soon", 1.0)])
+@pytest.mark.parametrize(
+    ("asked", "pause"), [(5, 5.0), (0.5, 0.5), (61, 60.0), (1e300, 60.0), (0, 1.0), (-1, 1.0), ("soon", 1.0)]
+)
 def test_a_peer_may_ask_for_a_pause_within_reason(asked, pause):
     """Retry-After counts, up to the cap; nonsense does not."""
     assert RULE.pause(RateLimited("no", facts={"retry_after": asked}), attempt=1, jitter=0.0) == pause

@@ -45,6 +45,31 @@ def test_a_queue_that_stands_is_shed():
     assert felt(late, [0.2] * 5, start=0.6).share == pytest.approx(0.49)
 
 
+def test_what_is_as_late_as_it_may_be_is_not_shed():
+    """The target itself is no delay too many."""
+    assert felt(Shedding(0.1), [0.1] * 50).share == 1.0
+    assert felt(Shedding(0.1), [0.11] * 50).share < 1.0
+
+
+def test_a_window_ends_when_its_time_is_over():
+    """Half a second after it began, and not before; the next begins there, and knows nothing of it."""
+    rule = Shedding(0.1, lowest=0.2, until=2.0)
+    assert rule.felt(0.3, now=1.9) == rule
+    assert rule.felt(0.15, now=1.9) == Shedding(0.1, lowest=0.15, until=2.0)
+    assert rule.felt(0.3, now=2.0) == Shedding(0.1, share=0.7, until=2.5)
+    assert Shedding(0.1, share=0.5, lowest=0.0, until=2.0).felt(0.3, now=2.0) == Shedding(0.1, share=0.55, until=2.5)
+
+
+def test_of_half_of_the_requests_every_other_is_let_in():
+    """Evenly: none is drawn by lot."""
+    rule, waits = Shedding(0.1, share=0.5), []
+    for _ in range(4):
+        wait, rule = rule.admit()
+        waits.append(wait)
+    assert waits == [5.0, None, 5.0, None]
+    assert rule == Shedding(0.1, share=0.5)
+
+
 def test_some_are_always_let_in():
     """However late: else nobody would find out that it is better."""
     rule = felt(Shedding(0.1), [5.0] * 500)

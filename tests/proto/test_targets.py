@@ -48,10 +48,13 @@ def test_what_is_not_for_everybody_is_not_public(address):
 
 
 @pytest.mark.proves("client.targets")
-@pytest.mark.parametrize("host", ["localhost", "LocalHost.", "agents.localhost", "127.0.0.1", "127.8.8.8", "::1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost.", "agents.localhost", "127.0.0.1", "127.8.8.8", "::1", "127.0.0.1%lo"]
+)
 def test_a_url_that_names_this_machine_stays_on_it(host):
     """Unless somebody says more: whatever the name leads to elsewhere is refused."""
     targets = targets_of(host)
+    assert targets.public is False
     assert all(map(targets.allows, ("127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1")))
     assert not any(map(targets.allows, ("9.9.9.9", "10.0.0.1", "169.254.169.254", "0.0.0.0", "::", "fe80::1")))
 
@@ -103,6 +106,13 @@ def test_all_addresses_of_a_name_are_looked_at():
         with pytest.raises(ForbiddenTarget) as caught:
             PUBLIC.check("agents.example", addresses)
         assert caught.value.message == "agents.example leads to an address that may not be connected to (see targets)"
+
+
+def test_of_an_endless_name_only_the_beginning_is_told():
+    """256 characters, as many as a name can have."""
+    with pytest.raises(ForbiddenTarget) as caught:
+        PUBLIC.check("a" * 257, [])
+    assert caught.value.message.startswith("a" * 256 + " leads")
 
 
 @pytest.mark.parametrize(
