@@ -122,6 +122,18 @@ def audit(session: nox.Session) -> None:
         (session.error if "--strict" in session.posargs else session.skip)(reason)
 
 
+@nox.session(default=False)
+def schemas(session: nox.Session) -> None:
+    """Write the JSON Schemas that this version publishes; those of a version that is out stay as they are."""
+    version = nox.project.load_toml("pyproject.toml")["project"]["version"]
+    folder = Path("docs/published/schemas", version)
+    if f"## [{version}]" in Path("CHANGELOG.md").read_text(encoding="utf-8"):
+        session.error(f"{version} is out; raise the version in pyproject.toml, then write the schemas of the new one")
+    install(session, package=".[cli]")
+    shutil.rmtree(folder, ignore_errors=True)  # else what is no longer a noun would stay
+    session.run("asap", "schema", "--all", "--out", str(folder), silent=True)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run each benchmark once, to see that it runs; its figures mean nothing."""
