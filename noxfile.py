@@ -19,7 +19,7 @@ REFERENCES = {
     "0.3.0": "==0.3.0",
     "0.5.0": "==0.5.0",
     "1.0.0": "==1.0.0",
-    "2.x": ">=2,<3",
+    "newest": "",
 }
 AUDITED = ("asap_proto", "adapters", "docs/_ext", "examples", "noxfile.py")
 EXTRAS = {

@@ -6,7 +6,7 @@ The first line on stdout is `{"release": ...}`; then each line on stdin is answe
     {"op": "manifest", "url": ...}                           with "at" and "pin" the signed one there, by that key
     {"op": "sign", "manifest": {...}}                        a document with a signature of the release, and its key
     {"op": "health", "url": ...}
-    {"op": "send", "url": ..., "envelope": {...}}
+    {"op": "send", "url": ..., "envelope": {...}}            with "times" so often by one client, and the last told
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
     {"op": "array", "url": ..., "envelopes": [...]}          one JSON-RPC array
     {"op": "stream", "url": ..., "envelope": {...}}          what comes of it, as it comes
@@ -120,6 +120,8 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
                 health = await client.health_check()
                 return {"ok": True, "health": health.model_dump(mode="json")}
             case "send":
+                for _ in range(command.get("times", 1) - 1):
+                    await client.send(letter(command["envelope"]))
                 return {"ok": True, "envelope": seen(await client.send(letter(command["envelope"])))}
             case "batch":
                 if not hasattr(client, "send_batch"):
