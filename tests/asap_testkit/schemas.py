@@ -69,12 +69,21 @@ def _objects(schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchStr
     members = {name: _member(name, inner, root) for name, inner in schema.get("properties", {}).items()}
     required = {name: members.pop(name) for name in schema.get("required", ())}
     known = st.fixed_dictionaries(required, optional=members)
+    if {"error", "result", "success"} <= schema.get("properties", {}).keys():
+        known = known.map(_of_a_tool)
     if not schema.get("additionalProperties", True):
         return known
     # Names of one letter meet members of another schema, where two are compared.
     others = st.dictionaries(st.sampled_from("abn") | asap.texts(most=8), asap.json_values(leaves=3), max_size=3)
     shut = schema.get("properties", {}).keys()
     return st.builds(lambda more, made: {n: v for n, v in more.items() if n not in shut} | made, others, known)
+
+
+def _of_a_tool(made: dict[str, Any]) -> dict[str, Any]:
+    """A result or an error, which is prose too: no schema that we know of says it."""
+    if made["success"]:
+        return {**made, "result": made.get("result") or {}, "error": None}
+    return {**made, "result": None, "error": made.get("error") or "failed"}
 
 
 def _member(name: str, schema: Mapping[str, Any], root: Mapping[str, Any]) -> st.SearchStrategy[Any]:
