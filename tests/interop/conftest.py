@@ -23,6 +23,7 @@ from interop.ours import AGENT, REFERENCE, Ours, play
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0
+_INSTALLED = "lib/*/site-packages/asap_protocol-*.dist-info"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,9 +166,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if given is None:
         return None
     met = {
-        release: [
-            path.name.split("-")[1] for path in Path(given).glob(f"{release}/lib/*/site-packages/asap_protocol-*")
-        ]
+        release: [path.name.split("-")[1].removesuffix(".dist") for path in Path(given).glob(f"{release}/{_INSTALLED}")]
         for release in RELEASES
     }
     told = ", ".join(f"{release} ({', '.join(found) or 'missing'})" for release, found in met.items())
