@@ -19,7 +19,7 @@ REFERENCES = {
     "0.3.0": "==0.3.0",
     "0.5.0": "==0.5.0",
     "1.0.0": "==1.0.0",
-    "2.x": ">=2,<3",
+    "newest": "",
 }
 AUDITED = ("asap_proto", "adapters", "docs/_ext", "examples", "noxfile.py")
 PROPERTIES = ("tests/properties", "tests/proto", "tests/auth")
@@ -128,6 +128,18 @@ def audit(session: nox.Session) -> None:
     session.run("python", "tests/packaging/advisories.py", str(report), str(left))
     if reason := left.read_text().strip():
         (session.error if "--strict" in session.posargs else session.skip)(reason)
+
+
+@nox.session(default=False)
+def schemas(session: nox.Session) -> None:
+    """Write the JSON Schemas that this version publishes; those of a version that is out stay as they are."""
+    version = nox.project.load_toml("pyproject.toml")["project"]["version"]
+    folder = Path("docs/published/schemas", version)
+    if f"## [{version}]" in Path("CHANGELOG.md").read_text(encoding="utf-8"):
+        session.error(f"{version} is out; raise the version in pyproject.toml, then write the schemas of the new one")
+    install(session, package=".[cli]")
+    shutil.rmtree(folder, ignore_errors=True)  # else what is no longer a noun would stay
+    session.run("asap", "schema", "--all", "--out", str(folder), silent=True)
 
 
 @nox.session

@@ -14,9 +14,10 @@ release = installed("asap-proto")
 version = ".".join(release.split(".")[:2])
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "generated"]
-exclude_patterns = ["_build", "changes"]
+exclude_patterns = ["_build", "changes", "published"]
 
 html_theme = "furo"
+html_extra_path = ["published"]  # as it is: schemas/VERSION/NOUN.schema.json
 html_title = f"{project} {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]

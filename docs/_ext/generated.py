@@ -133,6 +133,16 @@ def deviations() -> str:
     return table(("Reading", "What we do, and why", "Recorded cases"), lines)
 
 
+def meetings() -> str:
+    """What clients and servers are held to in the live tests, ours and released: the tests' own table."""
+    kept = runpy.run_path(str(Path(__file__).parents[2] / "tests/interop/matrix.py"))
+    rows = (
+        (scenario, *("yes" if getattr(row, kind) else "" for kind in kept["KINDS"]), row.lacks)
+        for scenario, row in kept["MATRIX"].items()
+    )
+    return table(("What", "Their client, our server", "Our client, their server", "Ours among themselves", "But"), rows)
+
+
 #: What `asap bench all --json` has said, on a machine that did nothing else.
 RESULTS = Path(__file__).parents[1] / "benchmarks-results.json"
 
@@ -287,6 +297,7 @@ MAKERS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "extensions": extensions,
     "figures": figures,
+    "meetings": meetings,
     "moves": moves,
     "payloads": payloads,
     "settings": settings,

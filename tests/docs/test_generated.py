@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import typing
 from pathlib import Path
 
@@ -74,6 +75,12 @@ def test_the_fourth_front_answers_each_command():
 def test_each_payload_has_a_row():
     """The wire page lists every payload."""
     assert rows(generated.payloads()) == list(PAYLOADS)
+
+
+def test_each_scenario_of_the_live_tests_has_a_row():
+    """The page on interoperating lists what each client and server is held to."""
+    kept = runpy.run_path(str(DOCS.parent / "tests/interop/matrix.py"))
+    assert rows(generated.meetings()) == list(kept["MATRIX"])
 
 
 def test_each_extension_has_a_row():

@@ -1,29 +1,29 @@
 """Live peers: one process per released client or server, started on demand and ended with the tests.
 
 `pytest tests/interop --references DIR` finds one virtual environment per release in DIR,
-as `DIR/<version>/bin/python`.
+as `DIR/<version>/bin/python`, and in `DIR/newest` whatever was the newest when it was installed.
 Nothing here imports those releases; they run under an interpreter of their own.
 """
 
 import contextlib
-import functools
 import json
 import os
 import queue
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from interop.ours import FRONTS, Ours
+from interop.matrix import FRONTS, KINDS, PAIRS, RELEASES, Pair
+from interop.ours import AGENT, REFERENCE, Ours, play
 
-RELEASES = ("0.1.0", "0.3.0", "0.5.0", "1.0.0", "2.x")
 HERE = Path(__file__).parent
 PATIENCE = 60.0
+_INSTALLED = "lib/*/site-packages/asap_protocol-*.dist-info"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,22 +40,10 @@ def _python_313() -> str | None:
     return str(kept[0]) if kept else None
 
 
-@functools.cache
 def _environment(folder: Path, release: str) -> Path | None:
-    """The interpreter of one release; `2.x` is the newest of its line."""
-    names = (
-        [release]
-        if release != "2.x"
-        else sorted(
-            (path.name for path in folder.glob("2*")),
-            key=lambda name: [int(part) if part.isdigit() else 0 for part in name.split(".")],
-            reverse=True,
-        )
-    )
-    for name in names:
-        if (python := folder / name / "bin" / "python").exists():
-            return python
-    return None
+    """The interpreter of one release."""
+    python = folder / release / "bin" / "python"
+    return python if python.exists() else None
 
 
 class Peer:
@@ -160,6 +148,31 @@ class References:
             peer.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With the releases at hand no cell may be left out: a skip is a failure then."""
+    report = yield
+    if report.skipped and item.path.parent == HERE and item.config.getoption("references", default=None):
+        report.outcome = "failed"
+        report.longrepr = f"a cell of the table was skipped: {report.longrepr}"
+    return report
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which releases are met, the newest by its number."""
+    given = config.getoption("references", default=None)
+    if given is None:
+        return None
+    met = {
+        release: [path.name.split("-")[1].removesuffix(".dist") for path in Path(given).glob(f"{release}/{_INSTALLED}")]
+        for release in RELEASES
+    }
+    told = ", ".join(f"{release} ({', '.join(found) or 'missing'})" for release, found in met.items())
+    return f"released peers: {told}"
+
+
 @pytest.fixture(scope="session")
 def references(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[References]:
     """The released peers, or the reason why there are none."""
@@ -172,9 +185,7 @@ def references(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
         pytest.skip(missing)
     folder = Path(given).resolve()
     if not any(_environment(folder, release) for release in RELEASES):
-        if _python_313():
-            pytest.fail(f"{folder} holds no environment of a release; run `nox -s interop`")
-        pytest.skip("the releases need Python 3.13, which is not on this machine")
+        pytest.fail(f"{folder} holds no environment of a release; run `nox -s interop`, with Python 3.13")
     peers = References(folder, tmp_path_factory.mktemp("references"))
     try:
         yield peers
@@ -202,3 +213,39 @@ def ours() -> Iterator[Ours]:
         yield servers
     finally:
         servers.close()
+
+
+class Meeting:
+    """One cell of the table: a client and a server that meet."""
+
+    def __init__(self, pair: Pair, references: References, ours: Ours) -> None:
+        self.client, self.server = pair
+        self._references, self._ours = references, ours
+
+    def serve(self, **options: Any) -> str:
+        """The address of the server, set up as asked."""
+        if self.server in RELEASES:
+            return self._references.serve(self.server, **options)
+        return self._ours.serve(self.server, **options)
+
+    def serve_anew(self, **options: Any) -> str:
+        """That of a server of ours that nobody has asked yet."""
+        return self._ours.serve_anew(self.server, **options)
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """What comes of a command to the client."""
+        if self.client in RELEASES:
+            return self._references.client(self.client).ask(**command)
+        return play(self.client, to=REFERENCE if self.server in RELEASES else AGENT, **command)
+
+
+@pytest.fixture(params=PAIRS, ids="_to_".join)
+def pair(request: pytest.FixtureRequest, references: References, ours: Ours) -> Meeting:
+    """Each pair of the table."""
+    return Meeting(request.param, references, ours)
+
+
+@pytest.fixture(params=KINDS["among"], ids="_to_".join)
+def our_pair(request: pytest.FixtureRequest, references: References, ours: Ours) -> Meeting:
+    """Each pair of our fronts; with the releases or not at all, so that one session runs the whole table."""
+    return Meeting(request.param, references, ours)

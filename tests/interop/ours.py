@@ -1,13 +1,19 @@
-"""Our side of the live tests: an agent served by each front, and a client of each front.
+"""Our side of the live tests: an agent served by each front, as users serve theirs, and a client of each front.
 
 The client takes the commands of `reference_client.py` and answers in its words.
 """
 
 import importlib
+import itertools
+import json
+import os
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,9 +24,8 @@ from asap_proto import AsapError, Envelope, TaskRequest
 from asap_proto.model import TextPart
 from asap_proto.rules.retry import RetryRule
 from asap_proto.wire.converter import encode
-from interop.scenarios import CALLER
+from interop.scenarios import CALLER, REQUEST_MOST
 
-FRONTS = ("asyncio", "trio", "sync")
 AGENT = "urn:asap:agent:ours"
 REFERENCE = "urn:asap:agent:reference"
 PATIENCE = 30.0
@@ -59,11 +64,36 @@ def agent(front: str, options: Mapping[str, Any]) -> Any:
 
     made.skill("steps", description="Tells how far it has come")(steps)
     made.skill("boom", description="Fails")(boom)
+    runs = itertools.count(1)
+
+    def count(task: Any) -> dict[str, Any]:
+        return {"runs": next(runs)}
+
+    made.skill("count", description="Tells how often it has run")(count)
     return made
 
 
+class Process:
+    """One of our agents, served by `asap serve` in a process of its own until `close`."""
+
+    def __init__(self, front: str, options: Mapping[str, Any]) -> None:
+        command = [sys.executable, "-m", "asap_adapters.cli", "serve", "interop.served:agent", "--json", "--port", "0"]
+        self._process = subprocess.Popen(
+            [*command, "--app-dir", Path(__file__).parents[1], "--max-request-size", str(REQUEST_MOST)],
+            env=os.environ | {"INTEROP_AGENT": json.dumps({"front": front, "options": options})},
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self.url = json.loads(self._process.stdout.readline())["url"]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=PATIENCE)
+        assert self._process.returncode == 0
+
+
 class Serving:
-    """One of our agents, served in a thread of its own until `close`."""
+    """One of our agents, served in a thread of its own until `close`: for one test, where a process costs too much."""
 
     def __init__(self, front: str, options: Mapping[str, Any]) -> None:
         self._stop = threading.Event()
@@ -96,25 +126,21 @@ class Ours:
     """Our servers of one run: kept by their options, or made anew for tests that leave a mark on them."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Serving] = {}
-        self._all: list[Serving] = []
+        self._kept: dict[tuple[str, str], Process] = {}
+        self._anew: list[Serving] = []
 
     def serve(self, front: str, **options: Any) -> str:
         key = front, repr(sorted(options.items()))
         if key not in self._kept:
-            self._kept[key] = self._start(front, options)
+            self._kept[key] = Process(front, options)
         return self._kept[key].url
 
     def serve_anew(self, front: str, **options: Any) -> str:
-        return self._start(front, options).url
-
-    def _start(self, front: str, options: Mapping[str, Any]) -> Serving:
-        served = Serving(front, options)
-        self._all.append(served)
-        return served
+        self._anew.append(Serving(front, options))
+        return self._anew[-1].url
 
     def close(self) -> None:
-        for served in self._all:
+        for served in (*self._kept.values(), *self._anew):
             served.close()
 
 
@@ -174,23 +200,28 @@ def told(client: Any, command: Mapping[str, Any]) -> Generator[Any, Any, dict[st
         manifest = yield client.manifest()
         return {"ok": True, "manifest": encode(manifest)}
     if command["op"] == "batch":
-        replies = yield client.send_batch([letter(client, one) for one in command["envelopes"]])
+        replies = yield client.send_batch([letter(client, one, command) for one in command["envelopes"]])
         seen = [trouble(one) if isinstance(one, AsapError) else plain(one) for one in replies]
         return {"ok": True, "envelopes": seen}
     if command["op"] == "request":
         response = yield client.request("echo", command["input"], trace_id=command.get("trace_id"))
         return {"ok": True, "response": encode(response)}
-    reply = yield client.send(letter(client, command["envelope"]))
+    for _ in range(command.get("times", 1) - 1):
+        yield client.send(letter(client, command["envelope"], command))
+    reply = yield client.send(letter(client, command["envelope"], command))
     return {"ok": True, "envelope": plain(reply)}
 
 
-def letter(client: Any, fields: Mapping[str, Any]) -> Envelope:
-    """The envelope that a scenario describes."""
+def letter(client: Any, fields: Mapping[str, Any], command: Mapping[str, Any]) -> Envelope:
+    """The envelope that a scenario describes, to a released agent unless the command names another."""
     wanted = dict(fields)
     age, given = wanted.pop("age", 0), wanted.pop("payload")
     task = TaskRequest("conversation", "echo", {})
     made = client.role.compose(
-        REFERENCE, task, trace_id=wanted.pop("trace_id", None), extensions=wanted.pop("extensions", None)
+        command.get("to", REFERENCE),
+        task,
+        trace_id=wanted.pop("trace_id", None),
+        extensions=wanted.pop("extensions", None),
     )
     payload = given if wanted else TaskRequest(given["conversation_id"], given["skill_id"], given["input"])
     return attrs.evolve(made, timestamp=made.timestamp - timedelta(seconds=age), payload=payload, **wanted)

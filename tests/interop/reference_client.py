@@ -5,8 +5,10 @@ The first line on stdout is `{"release": ...}`; then each line on stdin is answe
 
     {"op": "manifest", "url": ...}                           with "at" and "pin" the signed one there, by that key
     {"op": "sign", "manifest": {...}}                        a document with a signature of the release, and its key
+    {"op": "schema", "name": ...}                            what the release says of one of its payloads
+    {"op": "check", "name": ..., "document": {...}}          whether it takes that for one
     {"op": "health", "url": ...}
-    {"op": "send", "url": ..., "envelope": {...}}
+    {"op": "send", "url": ..., "envelope": {...}}            with "times" so often by one client, and the last told
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
     {"op": "array", "url": ..., "envelopes": [...]}          one JSON-RPC array
     {"op": "stream", "url": ..., "envelope": {...}}          what comes of it, as it comes
@@ -16,6 +18,8 @@ An envelope may leave out what the release fills in, and may say `"age": seconds
 
 Answers are one of
 
+    {"ok": true}
+    {"ok": true, "schema": {...}}
     {"ok": true, "document": ..., "pin": ...}
     {"ok": true, "manifest" | "health" | "envelope" | "envelopes": ...}
     {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
@@ -100,9 +104,31 @@ def signed(document: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True, "document": made.model_dump(mode="json"), "pin": keys.public_key_to_base64(public)}
 
 
+def schema(name: str) -> dict[str, Any]:
+    """What the release itself says of one of its payloads."""
+    model = getattr(importlib.import_module("asap.models.payloads"), name)
+    return {"ok": True, "schema": model.model_json_schema()}
+
+
+def checked(name: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Whether the release takes a document for one of its payloads."""
+    getattr(importlib.import_module("asap.models.payloads"), name).model_validate(document)
+    return {"ok": True}
+
+
+def look_up(command: dict[str, Any]) -> dict[str, Any] | None:
+    """What needs no server."""
+    match command["op"]:
+        case "sign":
+            return signed(command["manifest"])
+        case "schema":
+            return schema(command["name"])
+        case "check":
+            return checked(command["name"], command["document"])
+    return None
+
+
 async def perform(command: dict[str, Any]) -> dict[str, Any]:
-    if command["op"] == "sign":
-        return signed(command["manifest"])
     async with connect(command) as client:
         token = command.get("token")
         if token and "auth_token" not in inspect.signature(type(client).__init__).parameters:
@@ -120,6 +146,8 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
                 health = await client.health_check()
                 return {"ok": True, "health": health.model_dump(mode="json")}
             case "send":
+                for _ in range(command.get("times", 1) - 1):
+                    await client.send(letter(command["envelope"]))
                 return {"ok": True, "envelope": seen(await client.send(letter(command["envelope"])))}
             case "batch":
                 if not hasattr(client, "send_batch"):
@@ -147,7 +175,8 @@ async def perform(command: dict[str, Any]) -> dict[str, Any]:
 
 async def answer(line: bytes) -> dict[str, Any]:
     try:
-        return await perform(json.loads(line))
+        command = json.loads(line)
+        return look_up(command) or await perform(command)
     except Unsupported as missing:
         return {"unsupported": str(missing)}
     except Exception as error:

@@ -6,7 +6,6 @@ One argument, a JSON object, says how the server is set up:
     sender, token     ask for this bearer token and take it for this agent
     require_nonce     check nonces where the release can
     rate_limit        such as "3/minute"; without it no request is ever refused
-    max_request_size  in bytes
     raises            payload types whose handler raises
     echoes            payload types answered by the echo handler, beside `task.request`
     streams           stream the words of `text` where the release can; "unended" leaves out the mark of the last one
@@ -27,6 +26,8 @@ import threading
 from typing import Any
 
 AGENT = "urn:asap:agent:reference"
+#: In bytes, as of our servers.
+REQUEST_MOST = 1_000_000
 
 
 def keep_stdout() -> int:
@@ -110,7 +111,7 @@ def main(options: dict[str, Any]) -> None:
 
     wanted = {
         "rate_limit": options.get("rate_limit"),
-        "max_request_size": options.get("max_request_size"),
+        "max_request_size": REQUEST_MOST,
         "require_nonce": options.get("require_nonce"),
     }
     known = inspect.signature(server.create_app).parameters

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 CALLER = "urn:asap:agent:caller"
 TOKEN = "a-good-token"
+#: What servers of both sides are told to take, in bytes, where they can be told.
+REQUEST_MOST = 1_000_000
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

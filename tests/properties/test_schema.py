@@ -12,24 +12,10 @@ from asap_proto.wire.nouns import decode, encode
 from asap_proto.wire.schema import SCHEMAS, schema_of
 from asap_testkit import error_of
 from asap_testkit.effort import EACH
+from asap_testkit.schemas import BEYOND_SCHEMA
 
 NOUNS = sorted(SCHEMAS)
 DEPTH = Limits().json_depth
-
-#: Faults that a schema can't tell, with the reason.
-BEYOND_SCHEMA = {
-    "datetime_type": "formats are notes to a validator; the decoder reads them",
-    "int_type": "to JSON Schema 1.0 is an integer",
-    "urn": "to Python's regular expressions $ also matches before a trailing newline",
-    "uri": "what a URI must not point to is prose",
-    "mime_type": "is prose",
-    "base64": "contentEncoding is a note",
-    "version": "PEP 440 is prose",
-    "auth_scheme": "case-insensitive words are prose",
-    "result_or_error": "several fields taken together",
-    "missing": "a correlation id is required by the value of another field",
-    "out_of_range": "of progress.percent, within an object that is otherwise free",
-}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +45,7 @@ def test_what_we_write_fits_its_schema(name, data, validators):
 @EACH
 @given(data=st.data())
 def test_decoder_and_schema_agree(name, data, validators):
-    """A near-miss is refused by both, or by neither; what one alone says is listed above with its reason."""
+    """A near-miss is refused by both, or by neither; what one alone says is listed with its reason."""
     value = data.draw(asap.disturbed(plain_nouns(name)))
     problems = list(validators[name].iter_errors(value))
     error = error_of(decode, SCHEMAS[name], value)

@@ -1,0 +1,102 @@
+"""What this package reads and sends, held against the schemas that its releases have published."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from asap_adapters.cli import main
+from asap_adapters.testing import strategies as asap
+from asap_proto.limits import Limits
+from asap_proto.model import AuthScheme, Manifest
+from asap_proto.wire.json import dump, load
+from asap_proto.wire.nouns import decode, encode
+from asap_proto.wire.schema import SCHEMAS, extensions_schema, schema_of
+from asap_testkit import error_of
+from asap_testkit.nouns import echo_manifest
+from asap_testkit.schemas import BEYOND_SCHEMA, documents
+from evolution.rules import ACCEPTED, PUBLISHED_NOUNS, published, verdicts
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs/published/schemas"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+RELEASES = {folder.name: published(folder) for folder in sorted(FOLDER.iterdir())}
+PAIRS = [(release, noun) for release, schemas in RELEASES.items() for noun in schemas if noun in SCHEMAS]
+DEPTH = Limits().json_depth
+
+#: There are as many tests as nouns and releases.
+few = settings(max_examples=settings().max_examples // 2)
+
+
+@pytest.fixture
+def now():
+    return {name: schema_of(noun) for name, noun in SCHEMAS.items()} | {"Extensions": extensions_schema()}
+
+
+def test_the_schemas_of_this_version_are_what_the_code_says(tmp_path, capsys):
+    """To the byte, so that a change of the wire shows in review; `nox -s schemas` writes them."""
+    assert main(["schema", "--all", "--out", str(tmp_path), "--json"]) == 0
+    said = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_bytes() for path in (FOLDER / VERSION).glob("*")}
+    differ = sorted(name for name in said.keys() | kept.keys() if said.get(name) != kept.get(name))
+    assert not differ, f"not as in {FOLDER / VERSION}; `nox -s schemas` writes them: {', '.join(differ)}"
+
+
+def test_every_release_has_published_its_schemas():
+    """Each version with a heading in the changelog, and the one that is worked on; no other."""
+    released = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert RELEASES.keys() == {*released, VERSION}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_nothing_breaks_peers_of_a_release(release, now):
+    """No document of theirs is refused now, and none of ours there, but for what is accepted with a reason."""
+    assert verdicts(release, RELEASES[release], now) == []
+
+
+def test_each_exception_is_of_a_release():
+    """A row for a version that was never published excuses nothing."""
+    assert {release for release, *_ in ACCEPTED} <= RELEASES.keys()
+
+
+@pytest.mark.parametrize(("release", "noun"), PAIRS)
+@few
+@given(data=st.data())
+def test_what_a_release_may_send_is_read(release, noun, data):
+    """The decoder takes what the release's schema lets pass, but for what no schema can tell."""
+    document = load(dump(data.draw(documents(RELEASES[release][noun]))), depth=DEPTH)
+    error = error_of(decode, SCHEMAS[noun], document)
+    if error is not None:
+        assert {fault.type for fault in error.faults} <= BEYOND_SCHEMA.keys(), error
+        reject()  # too many of these are an error of Hypothesis
+
+
+@pytest.mark.parametrize(("release", "noun"), PAIRS)
+@few
+@given(data=st.data())
+def test_what_we_send_is_taken_by_a_release(release, noun, data):
+    """What our encoder writes is valid for the release's schema."""
+    sent = data.draw(asap.nouns(SCHEMAS[noun]).map(lambda made: load(dump(encode(made)), depth=DEPTH)))
+    Draft202012Validator(RELEASES[release][noun]).validate(sent)
+
+
+def test_manifests_are_read_past_unknown_fields():
+    """The rules let the nouns of a manifest have new fields, as clients pass over what they do not know."""
+    manifest = echo_manifest(auth=AuthScheme(("bearer",)))
+    plain = load(dump(encode(manifest)), depth=DEPTH)
+    capabilities = plain["capabilities"]
+    holders = {
+        "Manifest": plain,
+        "Capabilities": capabilities,
+        "Skill": capabilities["skills"][0],
+        "Endpoints": plain["endpoints"],
+        "AuthScheme": plain["auth"],
+    }
+    assert holders.keys() == PUBLISHED_NOUNS
+    for holder in holders.values():
+        holder["unheard_of"] = 1
+    assert decode(Manifest, plain, lenient=True) == manifest
