@@ -4,6 +4,7 @@ import importlib
 import json
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asap_proto import Limits
