@@ -14,6 +14,7 @@ from asap_adapters._shared.http1.httptools_parser import HttptoolsParser
 from asap_adapters._shared.http1.parsing import parser_type
 from asap_proto import Limits
 from asap_proto.errors import AsapError, BadEncoding, BodyInPieces, BodyTooLarge
+from asap_proto.http import HttpRequest
 
 PACKED = gzip.compress(b"abc")
 LIMITS = Limits(reply_bytes=2000, header_bytes=2000, header_count=10)
@@ -24,7 +25,7 @@ PARSERS = pytest.mark.parametrize("parser", [HttptoolsParser, H11Parser])
 def read(parser, *pieces, method="POST", ends=False, **options):
     """What a reader made of these bytes; an error, if it is one."""
     answers._Parser, kept = parser, answers._Parser
-    reader = AnswerReader(method, LIMITS, **options)
+    reader = AnswerReader(HttpRequest(method, "/asap"), LIMITS, **options)
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -233,7 +234,7 @@ def test_whatever_comes_is_an_answer_or_is_none(parser, noise, is_after_head):
 @PARSERS
 def test_a_stream_is_told_as_it_comes(parser):
     """Its head first, then each piece, of which none is kept back; it may be longer than any reply."""
-    reader = AnswerReader("POST", LIMITS, follow=True)
+    reader = AnswerReader(HttpRequest("POST", "/asap"), LIMITS, follow=True)
     head = OK + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert reader.feed(head)
     assert (reader.is_streaming, reader.is_whole, reader.pieces) == (True, False, [])

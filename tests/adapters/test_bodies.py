@@ -4,6 +4,7 @@ import importlib
 import json
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asap_proto import Limits
@@ -94,3 +95,33 @@ def test_a_body_that_is_empty_is_no_json(asked, messages):
 def test_who_hangs_up_before_all_is_said_is_not_answered(asked, said):
     """Neither who has said something, nor who has said nothing; and nothing of it is held."""
     assert asked([*said, {"type": "http.disconnect"}]) is None
+
+
+def test_who_is_cut_off_just_as_its_body_goes_on_is_waited_for_no_more(runtime):
+    """At the end of the grace: a piece that comes in that very moment does not begin the wait anew."""
+
+    async def main():
+        app = runtime.front.Agent(PEER).app()
+        came, sent = anyio.Event(), []
+
+        async def receive():
+            if came.is_set():
+                await anyio.sleep_forever()
+            await came.wait()
+            return {"type": "http.request", "body": b"{", "more_body": True}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/asap", "headers": [(b"content-type", b"application/json")]}
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(app, scope, receive, send)
+                while not app._waits:
+                    await anyio.lowlevel.checkpoint()
+                came.set()
+                app._wait_no_more()
+        assert sent[0]["status"] == 503
+        assert not app._waits
+
+    runtime.run(main)

@@ -331,6 +331,41 @@ def test_headers_of_one_name_are_not_remembered_of_wsgi():
     app.close()
 
 
+def wsgi_codes(app, environs):
+    """What comes of requests with such headers alone; of an error its code."""
+    codes = []
+    for said in environs:
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/asap", "CONTENT_TYPE": JSON[1], **said}
+        text = b"".join(app.app({**environ, "wsgi.input": io.BytesIO(BODY)}, lambda *given: None))
+        codes.append(json.loads(text)["error"]["data"]["code"])
+    return codes
+
+
+def test_a_length_under_another_name_is_looked_at_each_time():
+    """Some WSGI servers hand on so what a client spells with an underscore; no body is read by it."""
+    app = Wsgi()
+    codes = wsgi_codes(app, [{"HTTP_CONTENT_LENGTH": length} for length in ("7", "7", "x", "9" * 12)])
+    malformed = "asap:protocol/malformed_json"
+    assert codes == [malformed, malformed, "asap:http/bad_head", "asap:transport/too_large"]
+    app.close()
+
+
+def test_headers_are_counted_of_a_head_that_is_known():
+    """WSGI says of a length that it is no header: a head with one has fewer lines than with a cookie in its place."""
+    lines = []
+
+    class Scheme:
+        scheme, challenge, waits = "bearer", "Bearer", False
+
+        def verify(self, head, now):
+            lines.append(head.lines)
+
+    app = Wsgi(auth=[Scheme()])
+    wsgi_codes(app, [{"CONTENT_LENGTH": "1"}, {"HTTP_COOKIE": "a=b"}] * 2)
+    assert lines == [0, 1] * 2
+    app.close()
+
+
 def test_sets_of_names_are_bounded():
     """Of those that a WSGI server hands on."""
     app = Wsgi()

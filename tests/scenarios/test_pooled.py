@@ -65,6 +65,15 @@ def test_a_connection_that_is_not_to_be_kept(front, stack, extra):
     assert [len(heard) for heard in peer.heard] == [1, 1]
 
 
+def test_a_connection_that_a_request_was_to_be_the_last_of(front, stack):
+    """It is left whatever the answer says: that may be another's, with the right one behind it."""
+    peer = Scripted([kept(b"late"), kept(b"evil")], [kept(b"good"), kept(b"evil")])
+    transport = stack.enter_context(front.transport(stack.enter_context(listening(peer))))
+    last = HttpRequest(ASK.method, ASK.target, {**ASK.headers, "connection": "close"}, ASK.body)
+    assert [transport.send(each, 5).body for each in (last, ASK)] == [b"late", b"good"]
+    assert [len(heard) for heard in peer.heard] == [1, 1]
+
+
 def test_a_request_is_sent_again_where_a_kept_connection_was_closed(front, stack):
     """No byte of an answer came: the peer closed it for being idle just then, most likely."""
     peer = Scripted([kept(), hang_up], [kept(b"again")])

@@ -228,7 +228,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
         self._patience: asyncio.TimerHandle | None = None
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
-        reader = AnswerReader(request.method, self._limits)
+        reader = AnswerReader(request, self._limits)
         try:
             await self._ask(request, reader, timeout)
         except (AnswerBroken, OSError) as error:
@@ -239,7 +239,7 @@ class PooledTransport(BasePooled[_Connection, "asyncio.Future[_Connection | None
     async def stream(
         self, request: HttpRequest, timeout: float
     ) -> AsyncIterator[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
-        reader = AnswerReader(request.method, self._limits, follow=True)
+        reader = AnswerReader(request, self._limits, follow=True)
         try:
             connection = await self._ask(request, reader, timeout)
         except (AnswerBroken, OSError) as error:

@@ -20,18 +20,19 @@ _DECIDING: Final = ("REQUEST_METHOD", "PATH_INFO", "REMOTE_ADDR")
 class Reading:
     """How heads are read whose environ has these very names: looked for once, and then one look each."""
 
-    __slots__ = ("_changing", "_deciding", "_values")
+    __slots__ = ("_changing", "_deciding", "_lines", "_values")
 
     def __init__(self, environ: dict[str, Any]) -> None:
         headers = _headers_of(environ)
         self._changing = {name: header for name, header in headers.items() if header in CHANGING}
+        self._lines = sum(name not in _SPECIAL for name in headers)  # those that `head_of` counts
         looked_at = (*_DECIDING, *[name for name in headers if name not in self._changing])
         self._deciding = tuple(name for name in looked_at if name in environ)
         self._values = itemgetter(*self._deciding)
 
     def key(self, environ: dict[str, Any]) -> tuple[Any, ...]:
         """All of a head that decides whether it is admitted, and how."""
-        return self._deciding, len(self._changing), self._values(environ)
+        return self._deciding, self._lines, self._values(environ)
 
     def said(self, environ: dict[str, Any]) -> dict[str, str]:
         """What is `CHANGING` in it; a length that is empty is none."""
@@ -43,9 +44,14 @@ class Reading:
 
 
 def is_simple(environ: dict[str, Any]) -> bool:
-    """Whether no two names stand for one header: what that means is not for whoever is in a hurry."""
+    """Whether each header stands under its one name: what another means is not for whoever is in a hurry.
+
+    So it is with two names for one header, and with a length where it is not looked for: some servers hand it on so if
+    a client spells it ``Content_Length``.
+    """
     headers = _headers_of(environ)
-    return len(set(headers.values())) == len(headers)
+    said = headers.values()
+    return len(set(said)) == len(headers) and ("CONTENT_LENGTH" in headers or "content-length" not in said)
 
 
 def _headers_of(environ: dict[str, Any]) -> dict[str, str]:

@@ -83,7 +83,7 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
         _transports.add(self)
 
     def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
-        reader = AnswerReader(request.method, self._limits)
+        reader = AnswerReader(request, self._limits)
         try:
             wire = self._ask(request, reader, time.monotonic() + timeout)
         except (AnswerBroken, OSError) as error:
@@ -93,7 +93,7 @@ class PooledTransport(BasePooled[Wire, _Waiter]):
 
     @contextmanager
     def stream(self, request: HttpRequest, timeout: float) -> Iterator[OpenedStream[Pieces] | TransportFailure]:
-        reader = AnswerReader(request.method, self._limits, follow=True)
+        reader = AnswerReader(request, self._limits, follow=True)
         try:
             wire = self._ask(request, reader, time.monotonic() + timeout)
         except (AnswerBroken, OSError) as error:

@@ -65,5 +65,7 @@ async def _waiting(seconds: float, begun: Begun, run: Wait, scope: trio.CancelSc
         scope.deadline = trio.current_time() + seconds
         if run.waits is not None:
             run.waits(run)
+        if run.interrupted:  # as it waited for something else
+            scope.cancel()
         return Returned(await begun)
     return TimedOut()

@@ -62,7 +62,7 @@ class PooledTransport(BasePooled[_Wire, trio.lowlevel.Task]):
         self._resolve = resolve or _resolve
 
     async def send(self, request: HttpRequest, timeout: float) -> HttpResponse | TransportFailure:
-        reader = AnswerReader(request.method, self._limits)
+        reader = AnswerReader(request, self._limits)
         with trio.CancelScope(deadline=trio.current_time() + timeout):
             try:
                 wire = await self._ask(request, reader)
@@ -76,7 +76,7 @@ class PooledTransport(BasePooled[_Wire, trio.lowlevel.Task]):
     async def stream(
         self, request: HttpRequest, timeout: float
     ) -> AsyncIterator[OpenedStream[AsyncIterator[bytes | TransportFailure]] | TransportFailure]:
-        reader = AnswerReader(request.method, self._limits, follow=True)
+        reader = AnswerReader(request, self._limits, follow=True)
         wire: _Wire | None = None
         failed: Exception = TimeoutError()
         with trio.CancelScope(deadline=trio.current_time() + timeout):

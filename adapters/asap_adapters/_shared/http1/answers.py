@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asap_proto.http import HttpResponse, fold
+from asap_proto.http import HttpRequest, HttpResponse, fold
 from asap_proto.limits import Limits
 from asap_proto.wire.body import BodyGauge
 
@@ -34,6 +34,7 @@ class AnswerReader:
         "_head",
         "_head_bytes",
         "_inflater",
+        "_is_last",
         "_keeps_alive",
         "_left",
         "_limits",
@@ -51,8 +52,10 @@ class AnswerReader:
         "status",
     )
 
-    def __init__(self, method: str, limits: Limits, *, follow: bool = False) -> None:
-        self._method = method
+    def __init__(self, request: HttpRequest, limits: Limits, *, follow: bool = False) -> None:
+        self._method = request.method
+        # What we have said ourselves counts whatever the answer says (RFC 9112 section 9.6): it may be another's.
+        self._is_last = request.headers.get("connection") == "close"
         self._limits = limits
         #: Whether a stream's body is handed on as it comes.
         self._follow = follow
@@ -231,7 +234,7 @@ class AnswerReader:
         if self._inflater is not None:
             self._inflater.finish()
         self.is_whole = True
-        self.is_reusable = self._keeps_alive and not surplus
+        self.is_reusable = self._keeps_alive and not surplus and not self._is_last
 
 
 def _keeps_alive(version: str, connection: str) -> bool:
