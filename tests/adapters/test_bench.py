@@ -79,12 +79,12 @@ def test_a_rate_is_kept_up(monkeypatch):
 def test_a_server_is_pressed_until_it_breaks(monkeypatch):
     """What it holds, what comes of twice that, and how it is afterwards; the steps grow until one is not held."""
     monkeypatch.setattr(f"{SMALL}steps.CONNECTIONS", 20)
-    monkeypatch.setattr(f"{SMALL}steps.FIRST", 20.0)
+    monkeypatch.setattr(f"{SMALL}steps.FIRST", 100.0)
     monkeypatch.setattr(f"{SMALL}steps.GROWTH", 20.0)
     figures = tiny("steps", runtimes=("asyncio",))
     for agent in ("asyncio", "asyncio, which turns away"):
         held = figures[f"requests/s held, {agent}", None]
-        assert held.value in (20.0 * 20.0**step for step in range(4))
+        assert held.value in (100.0 * 20.0**step for step in range(4))
         assert figures[f"answers/s when twice that is asked, {agent}", "what is held"].floor == 0.6
         assert figures[f"p95 at half of what is held, right after, {agent}", "before"].ratio > 0
 

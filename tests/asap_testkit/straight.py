@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from asap_proto.errors import AsapError
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.roles import Admitted, Returned
 
@@ -18,7 +19,11 @@ def post_straight(wire: Link, frame: Any, **headers: str) -> HttpResponse:
     admitted = wire.run(wire.server.admit(head))
     assert isinstance(admitted, Admitted)
     straight = wire.server.straight(wire.state, wire.events.append)
-    (frame, held), size = wire.server.load(admitted, body), len(body)
+    size = len(body)
+    try:
+        frame, held = wire.server.load(admitted, body)
+    except AsapError as error:
+        return wire.run(wire.server.unread(admitted, error))
     begun = straight.begin(frame, admitted, size, held)
     if begun is None:
         return wire.server.answer(wire.run(wire.server.item(frame, "$", admitted, size, held)), admitted)

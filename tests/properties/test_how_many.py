@@ -19,7 +19,8 @@ def properties():
 
 
 def is_property(node):
-    return isinstance(node, ast.FunctionDef) and any(map(is_given, node.decorator_list))
+    is_test = isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    return is_test and any(map(is_given, node.decorator_list))
 
 
 def is_machine(node):
