@@ -121,11 +121,16 @@ class TaskRole:
         self.interrupted = False
 
     @property
+    def job(self) -> Job:
+        """What was asked for."""
+        return self._record.job
+
+    @property
     def record(self) -> TaskRecord:
+        # What is made here is not kept: threads of the handler may ask while another has just written of the task, and
+        # none is to put back what was before that.
         record = self._record
-        if isinstance(record, Started):
-            record = self._record = record.record
-        return record
+        return record.record if isinstance(record, Started) else record
 
     @record.setter
     def record(self, record: TaskRecord) -> None:
@@ -306,7 +311,7 @@ class TaskRole:
                     pass  # somebody has asked for it just now
                 else:
                     raise TakenOver("another worker has had this task")
-        job, status, error = self.record.job, _COMPLETED, None
+        job, status, error = self.job, _COMPLETED, None
         try:
             kind, payload = _payload(job, outcome, self._limits)
             if payload.__class__ is dict and kind is TaskResponse:

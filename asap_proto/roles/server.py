@@ -427,7 +427,7 @@ class ServerRole:
         try:
             settled = yield from self._work.run(task)
             if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
-                yield from self._give_back(task.record.job, payer)
+                yield from self._give_back(task.job, payer)
         except AsapError as error:
             return _failure(error, place)
         return settled

@@ -67,7 +67,7 @@ class Work:
 
     def run(self, task: TaskRole, *, patient: bool = False) -> Steps[Settled]:
         """The handler, and what comes of it; one that is `patient` waits for a thread, where none is free."""
-        job = task.record.job
+        job = task.job
         invoke = self.invoke(job, task)
         begun = True
         self.take(job.task_id)

@@ -182,11 +182,13 @@ class MemoryState:
         self._spent = Spent(limits.keys)
         self._nonces = Nonces(limits)
 
-    def __init_subclass__(cls) -> None:
-        # Who does more with what is accepted or written is to hear of every task.
-        if "accept" in vars(cls):
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        # Who does more with what is accepted or written, in whichever base, is to hear of every task, unless it has a
+        # `begin` or an `end` of its own beside that.
+        if _place_of("accept", cls) < _place_of("begin", cls):
             cls.begin = _begun_by_accept  # type: ignore[method-assign]
-        if "write" in vars(cls):
+        if _place_of("write", cls) < _place_of("end", cls):
             cls.end = _left_to_write  # type: ignore[method-assign]
 
     def accept(
@@ -423,6 +425,11 @@ class MemoryState:
         while len(kept.snapshots) > self._limits.task_snapshots:
             _, (_, dropped) = kept.snapshots.popitem(last=False)
             kept.size -= len(dropped)
+
+
+def _place_of(method: str, cls: type) -> int:
+    """How far up a class finds a method."""
+    return next(place for place, base in enumerate(cls.__mro__) if method in vars(base))
 
 
 def _begun_by_accept(self: MemoryState, task: Started, nonce: NonceClaim | None) -> Accepted:

@@ -22,6 +22,10 @@ OUTCOMES = st.sampled_from([{"ok": [1]}, None, {"no": {1}}, TimedOut()])
 #: What they may leave in the input that they were given, if anything: JSON, none, and more than is kept as a text.
 LEFT = st.sampled_from([None, "here", {1}, "x" * 20_000])
 
+#: A handler may not answer it with an object: the failure that is told of then has an id that was drawn, of which a
+#: retry draws more where it is judged straight on and by its story.
+CANCEL = request_frame(payload_type="task.cancel", payload={"task_id": ""}, key="k")
+
 
 def server(outcome, left):
     def run(job):
@@ -43,6 +47,7 @@ def kept_of(wire):
 @example([request_frame(key="k"), request_frame(key="k")], {}, None)
 @example([request_frame(key="k"), request_frame(key="k")], {}, {1})
 @example([request_frame(extensions={"nonce": "n"}), request_frame(extensions={"nonce": "n"})], {}, "here")
+@example([CANCEL, CANCEL, CANCEL | {"params": {"envelope": CANCEL["params"]["envelope"]}}], {}, None)
 def test_both_ways_come_to_the_same(frames, outcome, left):
     """The same answers, but for the ids that are drawn, the same counts, and the same tasks in as much room."""
     told, straight = server(outcome, left), server(outcome, left)
@@ -52,5 +57,5 @@ def test_both_ways_come_to_the_same(frames, outcome, left):
         expected, found = told.post(frame), post_straight(straight, frame)
         assert (found.status, found.headers) == (expected.status, expected.headers)
         assert _ids.sub(b"ID", found.body) == _ids.sub(b"ID", expected.body)
-    assert straight.events == told.events
+    assert _names.sub("ID", repr(straight.events)) == _names.sub("ID", repr(told.events))
     assert kept_of(straight) == kept_of(told)

@@ -1,6 +1,7 @@
 """State in memory: what an agent remembers of its tasks, and that it is bounded."""
 
 import tracemalloc
+from typing import Generic, TypeVar
 
 import pytest
 from attrs import evolve
@@ -477,6 +478,83 @@ def test_a_store_with_a_write_of_its_own_hears_of_each_end():
     assert not over(store, task)
     assert store.write(ended(task.record))
     assert store.asked == (ended(task.record).record,)
+
+
+class Listening:
+    """More that is done with either, for any store."""
+
+    asked = ()
+
+    def __init_subclass__(cls, *, called="", **named):
+        super().__init_subclass__(**named)
+        cls.called = called
+
+    def accept(self, record, nonce, events, *, now):
+        self.asked = (*self.asked, record)
+        return super().accept(record, nonce, events, now=now)
+
+    def write(self, change):
+        self.asked = (*self.asked, change.record)
+        return super().write(change)
+
+
+class Listened(Listening, MemoryState):
+    pass
+
+
+class Listener(Listened):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Listened, Listener])
+def test_a_store_that_inherits_an_accept_and_a_write_beside_ours_hears_of_each_task(kind):
+    """Its own class has neither."""
+    store = kind()
+    task = begun(store)
+    assert not over(store, task)
+    assert store.write(ended(task.record))
+    assert store.asked == (task.record, ended(task.record).record)
+
+
+class Shortcut(Listened):
+    """A store that knows of the shorter way, and hears of what takes it."""
+
+    def accept(self, record, nonce, events, *, now):
+        return super().accept(record, nonce, events, now=now)
+
+    def begin(self, task, nonce):
+        self.asked = (*self.asked, task)
+        return MemoryState.begin(self, task, nonce)
+
+    def write(self, change):
+        return super().write(change)
+
+    def end(self, job, envelope, reply, *, now, expires):
+        self.asked = (*self.asked, reply)
+        return MemoryState.end(self, job, envelope, reply, now=now, expires=expires)
+
+
+def test_a_store_with_a_begin_and_an_end_of_its_own_is_asked_by_these():
+    """Though it has an accept and a write of its own as well."""
+    store = Shortcut()
+    task = begun(store)
+    assert over(store, task)
+    assert store.asked == (task, b"reply")
+
+
+K = TypeVar("K")
+
+
+def test_a_store_may_have_other_bases_that_hear_of_their_subclasses():
+    """What is said of the class is theirs to read."""
+
+    class Named(MemoryState, Listening, Generic[K], called="memory"):
+        pass
+
+    assert Named.called == "memory"
+    assert Named[int]().tasks() == ()
+    store = Named()
+    assert over(store, begun(store))  # ours come first: theirs are never asked
 
 
 def test_an_answer_takes_room():

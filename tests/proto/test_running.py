@@ -21,10 +21,11 @@ from asap_proto.roles import (
 )
 from asap_proto.roles.commands import Cancelled
 from asap_proto.roles.running import TaskCancelled, TaskRole, artifact_uri, error_id
+from asap_proto.stores import Started
 from asap_proto.wire import jsonrpc
 from asap_testkit import NOW, PEER, FixedClock, asks, error_of, finish, fixed_sources, link, request_frame, told
 from asap_testkit.receiving import answer_of, hold, payload_of, receive, writes
-from asap_testkit.records import record_of, snapshot_of
+from asap_testkit.records import job_of, record_of, snapshot_of
 
 AT = NOW.timestamp()
 WORKING, CANCELLED = TaskStatus.WORKING, TaskStatus.CANCELLED
@@ -33,6 +34,16 @@ WORKING, CANCELLED = TaskStatus.WORKING, TaskStatus.CANCELLED
 def a_task(limits=Limits(), **changes):  # noqa: B008  (frozen)
     """A task that worker `one` runs, for the first time."""
     return TaskRole(record_of(**changes), PEER, fixed_sources(), limits)
+
+
+class Meanwhile(Started):
+    """A task of which another thread of the handler writes while its record is made."""
+
+    @property
+    def record(self):
+        before = super().record
+        self.job.payload.input["task"].record = evolve(before, version=2, snapshots=1)
+        return before
 
 
 CALLS = {
@@ -45,6 +56,15 @@ CALLS = {
 }
 #: Those that write.
 WRITES = ["progress", "save", "artifact"]
+
+
+def test_a_thread_that_looks_at_a_task_takes_nothing_back_that_another_has_written():
+    """Both may find that nobody has written of it yet: what was saved then is there to be loaded all the same."""
+    job = job_of()
+    job.payload.input["task"] = task = TaskRole(Meanwhile(job, "one", 1015.0), PEER, fixed_sources(), Limits())
+    assert not task.cancelled
+    assert task.record.snapshots == 1
+    assert task.job is job
 
 
 # -- what a handler says ---------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_what_its_handler_returned_is_written_counted_and_answered():
     [
         [],
         {"id": 1},
-        request_frame(skill_id="unknown"),
+        request_frame(payload={"conversation_id": "c", "skill_id": "unknown", "input": {}}),
         request_frame(payload_type="state.query", payload={"task_id": "task_x"}),
         request_frame(extensions={"prefer": "respond-async"}),
         request_frame(extensions={"task_depth": 11}),

@@ -353,7 +353,7 @@ class Performer(BasePerformer):
         """From now on what runs is cancelled once its caller has hung up. For that a server has to run the lifespan."""
         if self.group is None:
             return
-        caller, job = run.caller, run.role.record.job
+        caller, job = run.caller, run.role.job
         if caller.jobs is not None:
             caller.jobs.append(job)
             if caller.is_gone:
@@ -539,7 +539,7 @@ class Performer(BasePerformer):
 
     def _leave(self, run: Run) -> None:
         self._active -= 1
-        task_id = run.role.record.job.task_id
+        task_id = run.role.job.task_id
         if self._runs.get(task_id) is run:  # a task that was lost and taken over again may have two for a moment
             del self._runs[task_id]
         if self._followers:
