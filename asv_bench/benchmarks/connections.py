@@ -23,7 +23,7 @@ class Bytes:
         self.place.head_of(REQUEST)
 
     def time_read(self):
-        AnswerReader("POST", self.limits).feed(ANSWER)
+        AnswerReader(REQUEST, self.limits).feed(ANSWER)
 
     def time_head_by_httptools(self):
         HttptoolsParser().parse_head(HEAD + b"\r\n")

@@ -1,5 +1,7 @@
 """Documents that are one step from valid, each with what a strict reader has to say of it.
 
+A test of whoever reads them looks so::
+
     from asap_adapters.testing.misses import near_miss_requests
 
     @given(near_miss_requests())

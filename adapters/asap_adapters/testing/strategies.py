@@ -1,5 +1,7 @@
 """Hypothesis strategies for every noun of the protocol, for what carries them, and for JSON that nearly is one.
 
+A property of an agent looks so::
+
     from asap_adapters.testing import strategies as asap
 
     @given(asap.envelopes(payload=asap.task_requests(skill_id="count")))
