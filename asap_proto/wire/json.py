@@ -49,8 +49,8 @@ def keys(*names: str) -> tuple[str, ...]:
 
 
 def load(text: bytes, *, depth: int, values: int | None = None, unique: bool = False) -> Any:
-    """The value that `load_weighed` reads."""
-    return load_weighed(text, depth=depth, values=values, unique=unique)[0]
+    """The value; raises what `load_weighed` does."""
+    return _load(text, depth, values, unique)[0]
 
 
 def load_weighed(text: bytes, *, depth: int, values: int | None = None, unique: bool = False) -> tuple[Any, int]:
@@ -62,6 +62,12 @@ def load_weighed(text: bytes, *, depth: int, values: int | None = None, unique: 
     sender, no key may stand twice in a request, its params, its envelope or its extensions. Of two equal
     keys one parser keeps the first, another the last, so that a gateway and we could read different ones.
     """
+    value, marks = _load(text, depth, values, unique)
+    return value, _weight(text, marks)
+
+
+def _load(text: bytes, depth: int, values: int | None, unique: bool) -> tuple[Any, int]:
+    """The value, and how many marks its text has that open or part values."""
     size = len(text)
     if values is not None and size > 2 * values and _too_many(text, values):
         raise MalformedJson(f"more than {values} values")
@@ -78,7 +84,7 @@ def load_weighed(text: bytes, *, depth: int, values: int | None = None, unique: 
         raise MalformedJson(f"nested deeper than {depth} levels")
     if unique:
         _refuse_duplicates(text)
-    return value, _weight(text, marks)
+    return value, marks
 
 
 def _too_many(text: bytes, most: int) -> bool:

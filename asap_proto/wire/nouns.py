@@ -6,7 +6,7 @@ pass (`faults`), which runs on failure alone. Each is made when it is first need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
@@ -197,7 +197,7 @@ def decoder(cls: type[Value], how: _Manner = _Manner()) -> Callable[[Any], Any]:
     lines += [" try:", f"  if len(value) == {most}: {pick}", "  else:", "   value = absent | value", f"   {pick}"]
     lines += [f"   {filled}", " except KeyError:", "  value = absent | value", f"  try: {pick}"]
     lines += ["  except KeyError: raise Refused from None", f"  {filled}"]
-    lines += _class_lines(fields, names)
+    lines += _class_lines(fields)
     if not how.brief:
         lines += _length_lines([shape for shape in fields if shape.rule is ID])
     for shape in fields:
@@ -233,17 +233,12 @@ class _Readers(dict[str, Callable[[Any], Any] | None]):
         return read
 
 
-def _class_lines(fields: tuple[Shape, ...], names: dict[str, Any]) -> list[str]:
-    """The lines that check the classes of the fields: all at once, where they are what they were before."""
-    classed = [shape for shape in fields if shape.sort in _CLASSES]
-    # There are no more combinations that are sound than the nullable fields allow.
-    names["sound"] = set()
-    found = f"({''.join(f'{shape.name}.__class__, ' for shape in classed)})"
-    lines = [f" if {found} not in sound:"]
-    for shape in classed:
-        absent = f" and {shape.name} is not None" if shape.nullable else ""
-        lines.append(f"  if {shape.name}.__class__ is not {_CLASSES[shape.sort]}{absent}: raise Refused")
-    return [*lines, f"  sound.add({found})"]
+def _class_lines(fields: tuple[Shape, ...]) -> Iterator[str]:
+    """The lines that check the classes of the fields."""
+    for shape in fields:
+        if shape.sort in _CLASSES:
+            absent = f" and {shape.name} is not None" if shape.nullable else ""
+            yield f" if {shape.name}.__class__ is not {_CLASSES[shape.sort]}{absent}: raise Refused"
 
 
 def _length_lines(ids: list[Shape]) -> list[str]:
