@@ -25,8 +25,9 @@ __all__ = ["measure"]
 CONNECTIONS = 32
 #: More at once than an agent has threads (`Limits.handler_threads`): they are started as they are needed, and stay.
 _CROWD: Final = 100
-#: How long stores fill up before anything counts; nonces take longest.
-WARM_SECONDS = 2 * FRESH_SECONDS
+#: How long stores fill up before anything counts. Nonces take longest, and the allocator's pages some times as long:
+#: until then servers on trio and threads still grew by some 30 bytes a request, and after it by none.
+WARM_SECONDS = 6 * FRESH_SECONDS
 #: How long the same connections ask: what they ask was fresh when they were made.
 _VISIT_SECONDS: Final = FRESH_SECONDS / 2
 #: Bytes a request: the smallest object that CPython keeps takes as many, and the place that refers to it 8 more.
