@@ -51,7 +51,7 @@ from ..stores.records import seconds_of
 from ..wire import jsonrpc
 from ..wire.json import dump, load
 from ..wire.jsonrpc import success
-from ..wire.nouns import encode, encode_completed, encode_reply, encode_result
+from ..wire.nouns import encode, encode_reply, encode_result
 from .commands import (
     Cancelled,
     Failed,
@@ -262,7 +262,9 @@ class TaskRole:
         at = self._sources.clock.now()
         id = task_id.removeprefix(TASK)
         try:
-            return success(encode_completed(request, task_id, value, id=id, at=at, sender=self._agent)), at.timestamp()
+            response = encode_result(task_id, value)
+            reply = encode_reply(request, TaskResponse, response, id=id, at=at, sender=self._agent)
+            return success(reply), at.timestamp()
         except TypeError:
             return None
 

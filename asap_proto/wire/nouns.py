@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from ..errors import AsapError, Fault, MalformedEnvelope, MalformedPayload
 from ..limits import FILE_SCHEMES, ID_LENGTH
-from ..model import PARTS, SPELLINGS, Envelope, FilePart, Part, Payload, TaskResponse, TaskStatus, payload_name
+from ..model import PARTS, SPELLINGS, Envelope, FilePart, Part, Payload, TaskStatus, payload_name
 from ..model._value import ID, Value
 from ..model.parts import scheme_of
 from . import faults
@@ -139,31 +139,6 @@ def encode_reply(
         "correlation_id": request.id or id,
         "trace_id": request.trace_id,
         "extensions": extensions,
-    }
-
-
-def encode_completed(
-    request: Envelope, task_id: str, result: dict[str, Any], *, id: str, at: datetime, sender: str
-) -> dict[str, Any]:
-    """The same as `encode_reply` with the `TaskResponse` of a completed task: what nearly every request ends in."""
-    kind = request.payload_type
-    return {
-        "id": id,
-        "asap_version": request.asap_version,
-        "timestamp": at,
-        "sender": sender,
-        "recipient": request.sender,
-        "payload_type": "task.response" if kind == "task.request" else payload_name(TaskResponse, like=kind),
-        "payload": {
-            "task_id": task_id,
-            "status": "completed",
-            "result": result,
-            "final_state": None,
-            "metrics": None,
-        },
-        "correlation_id": request.id or id,
-        "trace_id": request.trace_id,
-        "extensions": None,
     }
 
 
