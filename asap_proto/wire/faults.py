@@ -87,7 +87,7 @@ def _faults(cls: type[Value], value: Any, path: str, lenient: bool) -> Iterator[
         found = list(_field_faults(shape, value, path, lenient))
         yield from found
         if not found:
-            sound[shape.name] = _plain(shape, value[shape.name]) if shape.name in value else shape.default
+            sound[shape.name] = value.get(shape.name, shape.default)
     if flaw := _flaw(cls, sound):
         yield flaw.under(path)
 
@@ -129,17 +129,14 @@ def _inner_faults(shape: Shape, item: Any, place: str, lenient: bool) -> Iterato
 
 
 def _flaw(cls: type[Value], sound: dict[str, Any]) -> Fault | None:
-    """What the noun itself says of its fields taken together, as far as those it looks at are sound."""
+    """What the noun itself says of its fields taken together, as far as those it looks at are sound.
+
+    It sees texts, numbers and objects, as JSON has them: none looks at a time or at a choice.
+    """
     try:
         return cls.flaw(SimpleNamespace(**sound))  # type: ignore[arg-type]
     except AttributeError:
         return None
-
-
-def _plain(shape: Shape, item: Any) -> Any:
-    if item is None:
-        return None
-    return read_stamp(item) if shape.sort == "stamp" else shape.of(item) if shape.sort == "choice" else item
 
 
 def _name(value: Any) -> str:

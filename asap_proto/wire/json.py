@@ -75,10 +75,7 @@ def _load(text: bytes, depth: int, values: int | None, unique: bool) -> tuple[An
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise MalformedJson(f"not JSON: {error.msg} at character {error.pos}") from None
-    if size > _SHORT:
-        marks = _marks(text, 0, size)
-    else:
-        marks = size - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
+    marks = _marks(text) if size > _SHORT else size - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
     # Each level costs a bracket, which is a mark: few of them can't be deep.
     if marks > depth and text.count(b"{") + text.count(b"[") > depth and _too_deep(value, depth):
         raise MalformedJson(f"nested deeper than {depth} levels")
@@ -89,7 +86,7 @@ def _load(text: bytes, depth: int, values: int | None, unique: bool) -> tuple[An
 
 def _too_many(text: bytes, most: int) -> bool:
     """Whether there are more than so many values: each but the first follows a comma or opens what it stands in."""
-    found = 1 + _marks(text, 0, len(text))
+    found = 1 + _marks(text)
     if found <= most:
         return False
     # What stands in strings is no mark. Each string is a key or a value, and no value has more than one key.
@@ -102,7 +99,7 @@ def _too_many(text: bytes, most: int) -> bool:
 
 def weight(text: bytes) -> int:
     """How many bytes the values of a text take in memory, about, and rather more than less."""
-    return _weight(text, _marks(text, 0, len(text)))
+    return _weight(text, _marks(text))
 
 
 def _weight(text: bytes, marks: int) -> int:
@@ -113,8 +110,8 @@ def _weight(text: bytes, marks: int) -> int:
     return each * len(text) + _VALUE_BYTES * marks
 
 
-def _marks(text: bytes, start: int, end: int) -> int:
-    return text.count(b",", start, end) + text.count(b"[", start, end) + text.count(b"{", start, end)
+def _marks(text: bytes, *span: int) -> int:
+    return text.count(b",", *span) + text.count(b"[", *span) + text.count(b"{", *span)
 
 
 def _too_deep(value: Any, depth: int) -> bool:

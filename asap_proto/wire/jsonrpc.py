@@ -94,10 +94,10 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
         # What every release sends; whatever else there is gets the long look.
         version, method, params, id = _pick(frame)
         told = (version, method, id.__class__, params.__class__)
-        if told != _USUAL or len(frame) != 4 or len(id) > ID_LENGTH:
-            params = _check_frame(frame)["params"]
+        usual = told == _USUAL and len(frame) == 4 and len(id) <= ID_LENGTH
     except (KeyError, TypeError):
-        params = _check_frame(frame)["params"]
+        usual = False
+    params = (frame if usual else _check_frame(frame))["params"]
     envelope, key = params.get(_ENVELOPE), params.get(_KEY)
     if envelope.__class__ is not dict:
         fault = Fault("$.params.envelope", "missing", "is required")

@@ -35,8 +35,8 @@ def _from_text(text: str) -> datetime | None:
     if match := _calendar(text):
         day, time, seconds, fraction, zone = match.groups()
         zone = "Z" if zone in (None, "z") else zone.replace("\N{MINUS SIGN}", "-")
-        return _iso(f"{day}T{time or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
-    return _from_number(float(text) if "." in text else int(text)) if _number(text) else None
+        return _iso(f"{day}T{time or '00:00'}{seconds or ':00'}.{fraction or '':0<6}{zone}")
+    return _from_number(float(text)) if _number(text) else None
 
 
 def _iso(text: str) -> datetime | None:

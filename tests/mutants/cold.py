@@ -33,10 +33,12 @@ def caches():
 
 def forget():
     """Empty each cache of the core, and have made when it is needed what was made while it was imported."""
-    from asap_proto.wire import nouns
+    from asap_proto.wire import converter, nouns
 
     for each in caches():
         each.cache_clear()
+    converter.converter._structure_func.clear_cache()  # cattrs asks its hooks once for each class
+    converter.converter._unstructure_func.clear_cache()
     nouns._ENCODERS.clear()
     nouns._STRICT.clear()
     nouns._read_brief = lambda value: nouns.decoder(nouns.Envelope, nouns._Manner(opened=True, brief=True))(value)

@@ -3,7 +3,16 @@
 import pytest
 
 from asap_proto.errors import Fault, MalformedEnvelope
-from asap_proto.model import Conversation, Manifest, McpToolResult, Task, TaskCancel
+from asap_proto.model import (
+    Capabilities,
+    Conversation,
+    Manifest,
+    McpToolResult,
+    Task,
+    TaskCancel,
+    TaskUpdate,
+    TextPart,
+)
 from asap_proto.wire.faults import FAULTS_MOST, every_fault, step, unknown_tag, wrong
 from asap_proto.wire.nouns import decode
 from asap_testkit import PEER, error_of
@@ -65,6 +74,13 @@ def test_only_so_many_faults_are_told():
     assert f"(and {FAULTS_MOST - 1} more)" in caught.value.message
 
 
+def test_the_first_of_two_faults_is_said_and_that_there_is_one_more():
+    """As many as are told with their paths."""
+    with pytest.raises(MalformedEnvelope) as caught:
+        decode(TaskCancel, {"task_id": 5, "reason": 5})
+    assert caught.value.message == "TaskCancel: task_id is an integer; expected a string (and 1 more)"
+
+
 def test_faults_stand_in_the_order_of_the_document():
     """The same bytes get the same answer, in every process."""
     with pytest.raises(MalformedEnvelope) as caught:
@@ -83,7 +99,7 @@ def test_the_message_reads_as_a_sentence(value, message):
 
 
 def test_fields_taken_together_are_judged_last():
-    """As far as those that the rule looks at are right by themselves; times and words are read for that."""
+    """As far as those that the rule looks at are right by themselves."""
     base = {"request_id": "r", "success": True}
     for value, paths in (
         (base, ["$.success"]),
@@ -132,3 +148,30 @@ def test_nouns_within_nouns_are_explained():
 def test_one_s_own_documents_are_explained_whole():
     """Without a bound: whoever wrote it wants to see all."""
     assert len(list(every_fault(TaskCancel, {f"k{number}": 1 for number in range(100)}))) == 101
+
+
+@pytest.mark.parametrize(
+    ("cls", "value", "problem"),
+    [
+        (TaskCancel, {"task_id": "t", "x": 1}, "is no field here"),
+        (TaskCancel, {}, "is required"),
+        (TextPart, {"type": "data", "content": ""}, "expected 'text'"),
+        (Conversation, {"id": "c", "participants": [PEER], "created_at": "now"}, "is no time"),
+        (Conversation, {"id": "c", "participants": [5], "created_at": 0}, "is an integer; expected a string"),
+        (TaskUpdate, {"task_id": "t", "update_type": "x", "status": "working"}, "expected one of progress, "),
+    ],
+)
+def test_each_fault_says_what_is_wrong(cls, value, problem):
+    """In words, beside its type and its path."""
+    [fault] = every_fault(cls, value)
+    assert problem in fault.problem
+
+
+def test_what_is_unknown_in_the_items_of_a_list_is_passed_over_with_all_else():
+    """Whoever reads past unknown fields does so at each depth, also where something else is wrong."""
+    skill = {"id": "a", "description": "d", "x": 1}
+    assert [fault.path for fault in every_fault(Capabilities, {"skills": [skill]})] == ["$.skills[0].x"]
+    assert not list(every_fault(Capabilities, {"skills": [skill]}, lenient=True))
+    with pytest.raises(MalformedEnvelope) as caught:
+        decode(TaskCancel, {"x": 1}, lenient=True)
+    assert [fault.path for fault in caught.value.faults] == ["$.task_id"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from asap_proto.errors import MalformedJson
-from asap_proto.wire.json import dump, load, refuse_any_duplicate, weight
+from asap_proto.wire.json import dump, load, load_weighed, refuse_any_duplicate, weight
 from asap_testkit import NOW
 
 
@@ -79,6 +79,12 @@ def test_values_are_counted_before_they_are_made(text, values):
             load(text, depth=9, values=values - 1)
 
 
+def test_many_more_texts_than_values_are_too_many():
+    """No more than two texts can belong to a value, so the rest need not be looked at."""
+    with pytest.raises(MalformedJson, match="more than 2 values"):
+        load(b'["","","","","",""]', depth=9, values=2)
+
+
 @pytest.mark.parametrize(
     "text", [b'["' + b'\\"' * 50_000, b'["' + b"," * 50_000, b'"' + b'","' * 50_000, b'["' + b"\\" * 50_001 + b",,,"]
 )
@@ -136,7 +142,7 @@ def test_a_text_weighs_by_its_widest_character(character, escaped):
 )
 def test_a_text_weighs_its_characters_and_its_marks(text, bytes):
     """Each byte as much as the widest character takes, and 110 bytes for each mark; a long text as a short one."""
-    assert weight(text) == bytes
+    assert weight(text) == load_weighed(text, depth=9)[1] == bytes
 
 
 @pytest.mark.proves("json.depth")
@@ -180,7 +186,7 @@ TWICE = {
 @pytest.mark.parametrize(("place", "text"), TWICE.items())
 def test_two_senders_are_refused_where_senders_count(place, text):
     """Of two equal keys a gateway may read the first and we the last; the error says in which object they stand."""
-    assert load(text, depth=9)
+    assert load(text, depth=9) == load_weighed(text, depth=9)[0]
     with pytest.raises(MalformedJson, match="stands twice") as caught:
         load(text, depth=9, unique=True)
     assert caught.value.path == place
@@ -202,6 +208,7 @@ def test_a_sender_behind_an_escape_is_found(hidden):
         b'{"params":{"envelope":{"sender":"a","extensions":{"sender":"b"}}}}',
         b'{"params":{"envelope":{"sender":"a","extensions":null,"x":"\\u0000"}}}',
         b'["sender","sender"]',
+        b'{"x":"\\n","x":"sender"}',
         b'"\\u0000"',
     ],
 )
@@ -229,7 +236,9 @@ def test_keys_that_stand_once(text):
     refuse_any_duplicate(text)
 
 
-@pytest.mark.parametrize("text", [b'{"a":1,"a":1}', b'[{"b":{"a":1,"\\u0061":2}}]', b'{"x":[[{"a":{},"a":{}}]]}'])
+@pytest.mark.parametrize(
+    "text", [b'{"a":1,"a":1}', b'[{"b":{"a":1,"\\u0061":2}}]', b'{"x":[[{"a":{},"a":{}}]]}', b'{"b":1,"a":1,"a":2}']
+)
 def test_no_key_of_a_signed_text_stands_twice(text):
     """However deep it stands, and however it is spelled."""
     with pytest.raises(MalformedJson, match="the key 'a' stands twice"):

@@ -114,6 +114,12 @@ def test_frames_that_are_refused(change, path):
         ),
         (
             MalformedEnvelope,
+            {"method": "asap.send", "params": []},
+            [("$.params", "dict_type", "is an array")],
+            "params is an object",
+        ),
+        (
+            MalformedEnvelope,
             {"method": "asap.send", "params": {}},
             [("$.params.envelope", "missing", "is required")],
             "params.envelope is an object",

@@ -110,3 +110,4 @@ def test_what_is_enclosed_says_all_that_newer_peers_know():
     text = dump_enclosed(document, "s", "k")
     assert load_manifest(text, depth=9) == echo_manifest()
     assert open_manifest(load(text, depth=9)) == Published(document, document, "s")
+    assert load(text, depth=9)["public_key"] == "k"

@@ -50,6 +50,7 @@ def faults_of(cls, value, **options):
     (StateSnapshot, {"id": None}, ("$.id", "string_type")),
     (StateSnapshot, {"data": []}, ("$.data", "dict_type")),
     (StateSnapshot, {"created_at": True}, ("$.created_at", "datetime_type")),
+    (StateSnapshot, {"created_at": "2026-13-02T03:04:05.123456Z"}, ("$.created_at", "datetime_type")),
     (StateSnapshot, {"version": 0}, ("$.version", "out_of_range")),
     (TaskUpdate, {"status": "WORKING"}, ("$.status", "enum")),
     (TaskUpdate, {"status": []}, ("$.status", "enum")),
@@ -91,6 +92,21 @@ def test_unknown_fields_are_refused_in_what_we_are_asked():
     assert faults_of(TaskCancel, value) == [("$.new", "extra_forbidden")]
     assert decode(TaskCancel, value, lenient=True) == TaskCancel("t")
     assert decode(Capabilities, {"skills": [{"id": "a", "description": "d", "tags": []}]}, lenient=True).skills
+
+
+@pytest.mark.proves("wire.unknown-fields")
+@pytest.mark.parametrize("size", [None, 1, 100_000])
+def test_unknown_fields_of_an_envelope_and_its_payload(size):
+    """Are refused or passed over in both, also where something else is wrong."""
+    cancel = envelope(payload_type="task.cancel", payload={"task_id": "t", "new": 1})
+    assert decode_envelope(cancel | {"new": 1}, size=size, lenient=True).payload == TaskCancel("t")
+    with pytest.raises(MalformedPayload):
+        decode_envelope(cancel, size=size)
+    with pytest.raises(MalformedEnvelope):
+        decode_envelope(cancel | {"new": 1}, size=size)
+    with pytest.raises(MalformedPayload) as caught:
+        decode_envelope(cancel | {"new": 1, "payload": {"new": 1}}, size=size, lenient=True)
+    assert [fault.path for fault in caught.value.faults] == ["$.payload.task_id"]
 
 
 @pytest.mark.proves("envelope.requires-ack", "manifest.additions")
@@ -167,20 +183,22 @@ def test_parts_are_read_by_their_type():
 
 @pytest.mark.proves("parts.tags")
 @pytest.mark.parametrize(
-    ("value", "fault"),
+    ("value", "fault", "told"),
     [
-        (5, ("$", "dict_type")),
-        ({}, ("$.type", "union_tag_invalid")),
-        ({"type": "video"}, ("$.type", "union_tag_invalid")),
-        ({"type": []}, ("$.type", "union_tag_invalid")),
-        ({"type": "text"}, ("$.content", "missing")),
+        (5, ("$", "dict_type"), "is an integer; expected an object"),
+        ({}, ("$.type", "union_tag_invalid"), "expected one of text, data, file, resource, template"),
+        ({"type": "video"}, ("$.type", "union_tag_invalid"), "expected one of text, data, file, resource, template"),
+        ({"type": []}, ("$.type", "union_tag_invalid"), "expected one of text, data, file, resource, template"),
+        ({"type": "text"}, ("$.content", "missing"), "is required"),
     ],
 )
-def test_parts_of_no_type(value, fault):
-    """A part without a known type is refused with the types there are."""
-    with pytest.raises(MalformedEnvelope) as caught:
-        decode_part(value)
+def test_parts_of_no_type(value, fault, told):
+    """A part without a known type is refused with the types there are, by the error that the caller names."""
+    with pytest.raises(MalformedReply) as caught:
+        decode_part(value, error=MalformedReply)
     assert (caught.value.faults[0].path, caught.value.faults[0].type) == fault
+    assert caught.value.faults[0].problem == told
+    assert "part" in caught.value.message.lower()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The OpenAPI description of an agent: a document that tools can read, and that says what the agent does."""
 
 import json
+from pathlib import Path
 
 import attrs
 import pytest
@@ -35,6 +36,9 @@ TREE = {
     "$defs": {"Tree": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}},
 }
 
+#: What `described` gave when a person last read it; `python tests/proto/test_openapi.py` writes it anew.
+READ = Path(__file__).with_name("openapi.json")
+
 
 def typed_manifest(**changes):
     skills = (Skill("sum up!", "Sums up", TREE), Skill("echo", "Repeats"), Skill("echo", "Repeats again"))
@@ -42,6 +46,12 @@ def typed_manifest(**changes):
     return Manifest(
         **{"id": "urn:asap:agent:a", "name": "A", "version": "1.2.3", "description": "Is described"} | made | changes
     )
+
+
+def described():
+    """The document of an agent that has all there is: skills with schemas, callers who are asked, a signature."""
+    guarded = typed_manifest(auth=AuthScheme(("Bearer", "basic")), signature="s")
+    return describe(guarded, Limits(), strict_http=True)
 
 
 def validator(document, pointer):
@@ -63,6 +73,11 @@ def component(document, name):
 def test_the_document_is_openapi(manifest, strict):
     """It fits the meta-schema of OpenAPI 3.1, its references lead somewhere, its operations have names of their own."""
     OpenAPIV31SpecValidator(describe(manifest, strict_http=strict)).validate()
+
+
+def test_the_document_changes_only_where_someone_means_it():
+    """Clients are generated from it, so each word that a program reads is contract."""
+    assert described() == json.loads(READ.read_bytes())
 
 
 def test_it_says_what_the_manifest_says():
@@ -176,3 +191,7 @@ def test_skills_have_requests_of_their_own():
     names = document["components"]["schemas"].keys()
     assert {"1.sum_up_.request", "1.sum_up_.input", "2.echo.request"} <= names
     assert "2.echo.input" not in names
+
+
+if __name__ == "__main__":
+    READ.write_text(json.dumps(described(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

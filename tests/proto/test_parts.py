@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from asap_proto.errors import InvalidValue, MalformedEnvelope
-from asap_proto.limits import FILE_BYTES, URI_LENGTH
+from asap_proto.limits import FILE_BYTES, FILE_SCHEMES, URI_LENGTH
 from asap_proto.model import PARTS, FilePart
 from asap_proto.model.parts import DataPart, ResourcePart, TemplatePart, TextPart
 from asap_proto.wire.nouns import decode_part
@@ -81,6 +81,9 @@ def test_schemes_that_a_peer_may_name(uri):
     with pytest.raises(MalformedEnvelope) as caught:
         decode_part(value)
     assert caught.value.path == "$.uri"
+    assert caught.value.faults[0].type == "scheme"
+    assert caught.value.message == f"uri {caught.value.faults[0].problem}"
+    assert ", ".join(FILE_SCHEMES) in caught.value.message
     assert decode_part(value, schemes=[uri.partition(":")[0]]) == FilePart(uri, "text/plain")
     for listed in ("asap:x", "https://a", "data:,x"):
         assert decode_part(value | {"uri": listed})

@@ -150,6 +150,7 @@ def test_a_peer_does_not_speak_for_us(code):
         ({"retry_after": 3}, 3.0),
         ({"retry_after_ms": 1500}, 1.5),
         ({"retry_after": 2, "retry_after_ms": 9}, 2.0),
+        ({"retry_after": 0}, 0.0),
         ({"retry_after": -1}, None),
         ({"retry_after": "3"}, None),
         ({"retry_after": True}, None),

@@ -4,7 +4,7 @@ import pytest
 
 from asap_proto.model import Capabilities, Envelope, FilePart, Manifest, Message, Task, TaskUpdate, TextPart
 from asap_proto.wire.schema import SCHEMAS
-from asap_proto.wire.shapes import MISSING, known_names, shapes, tag_of
+from asap_proto.wire.shapes import MISSING, known_names, once, shapes, tag_of
 
 SORTS = {
     (Envelope, "payload"): "sealed", (Envelope, "timestamp"): "stamp", (Envelope, "extensions"): "object",
@@ -52,3 +52,10 @@ def test_parts_alone_have_tags():
     assert {name for name, cls in SCHEMAS.items() if tag_of(cls)} == {
         "TextPart", "DataPart", "FilePart", "ResourcePart", "TemplatePart",
     }  # fmt: skip
+
+
+def test_what_is_made_once_is_kept():
+    """For each argument."""
+    made = once(lambda *words: [*words])
+    assert made("a") == ["a"]
+    assert made("a") is made("a") is not made("b")

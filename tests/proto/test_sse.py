@@ -58,6 +58,7 @@ def test_ends_of_lines_may_be_mixed():
         (b"data: a:b\n\n", [Event(b"a:b", None)]),
         (b"\xef\xbb\xbfdata: a\n\n", [Event(b"a", None)]),
         (b"\xef\xbb\xbf\ndata: a\n\n", [Event(b"a", None)]),
+        (b"\n\xef\xbb\xbfdata: a\n\n", []),
         (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [Event(b"a", None)]),
         (b"event: x\nretry: 5\n: word\nDATA: b\ndata: a\n\n", [Event(b"a", None)]),
         (b"id: 1\n\ndata: a\n\n", [Event(b"a", "1")]),
@@ -96,6 +97,15 @@ def test_an_event_at_its_limit(text):
 def test_an_unfinished_line_is_not_held_for_ever(line):
     """Whatever it is: a peer that never ends it can't fill our memory."""
     for pieces in each_way(line):
+        with pytest.raises(MalformedReply, match=TOO_LONG):
+            read(*pieces)
+
+
+def test_an_unfinished_line_may_hold_what_comes_before_data():
+    """The mark of a stream and the name of the field, beside an event at its limit, and one byte more not."""
+    line = b":" * (MOST + len(b"\xef\xbb\xbfdata: "))
+    assert read(line) == read(b":\n", line) == []
+    for pieces in ([line + b":"], [b":\n", line + b":"]):
         with pytest.raises(MalformedReply, match=TOO_LONG):
             read(*pieces)
 

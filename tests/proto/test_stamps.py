@@ -26,6 +26,8 @@ def at(*parts, zone=UTC):
     ("2026-01-02", at(2026, 1, 2)),
     ("2026-01-02T03:04:05+0200", at(2026, 1, 2, 3, 4, 5, zone=timezone(timedelta(hours=2)))),
     ("2026-01-02T03:04:05-02:30", at(2026, 1, 2, 3, 4, 5, zone=timezone(-timedelta(hours=2, minutes=30)))),
+    ("2026-01-02T03:04:05\N{MINUS SIGN}02:30", at(2026, 1, 2, 3, 4, 5, zone=timezone(-timedelta(hours=2, minutes=30)))),
+    ("2026-01-02T03:04:05,5", at(2026, 1, 2, 3, 4, 5, 500000)),
     (0, at(1970, 1, 1)), (1.5, at(1970, 1, 1, 0, 0, 1, 500000)), (-1, at(1969, 12, 31, 23, 59, 59)),
     ("1767323045", at(2026, 1, 2, 3, 4, 5)), ("1767323045.5", at(2026, 1, 2, 3, 4, 5, 500000)),
     (1767323045000, at(2026, 1, 2, 3, 4, 5)), ("1767323045000", at(2026, 1, 2, 3, 4, 5)),
@@ -77,3 +79,8 @@ def test_times_that_are_read(value, stamp):
 def test_what_is_no_time(value):
     """Booleans, loose words, impossible dates, and numbers beyond the calendar."""
     assert read_stamp(value) is None
+
+
+def test_a_number_is_a_time_in_utc():
+    """Whatever zone its reader lives in."""
+    assert read_stamp(0).tzinfo is UTC
