@@ -5,8 +5,8 @@ The first line on stdout is `{"release": ...}`; then each line on stdin is answe
 
     {"op": "manifest", "url": ...}                           with "at" and "pin" the signed one there, by that key
     {"op": "sign", "manifest": {...}}                        a document with a signature of the release, and its key
-    {"op": "schema", "name": ...}                            what the release says of one of its payloads
-    {"op": "check", "name": ..., "document": {...}}          whether it takes that for one
+    {"op": "schema", "name": ...}                            what the release says of one of its models
+    {"op": "check", "name": ..., "documents": [...]}         what it finds wrong with each of these as one
     {"op": "health", "url": ...}
     {"op": "send", "url": ..., "envelope": {...}}            with "times" so often by one client, and the last told
     {"op": "batch", "url": ..., "envelopes": [...]}          the release's own way, side by side
@@ -20,6 +20,7 @@ Answers are one of
 
     {"ok": true}
     {"ok": true, "schema": {...}}
+    {"ok": true, "faults": [["$.path type", ...], ...]}
     {"ok": true, "document": ..., "pin": ...}
     {"ok": true, "manifest" | "health" | "envelope" | "envelopes": ...}
     {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
@@ -104,16 +105,23 @@ def signed(document: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True, "document": made.model_dump(mode="json"), "pin": keys.public_key_to_base64(public)}
 
 
-def schema(name: str) -> dict[str, Any]:
-    """What the release itself says of one of its payloads."""
-    model = getattr(importlib.import_module("asap.models.payloads"), name)
-    return {"ok": True, "schema": model.model_json_schema()}
+def model(name: str) -> Any:
+    """A payload, an envelope, a manifest or a frame of the release, by its class."""
+    for module in ("models.payloads", "models.envelope", "models.entities", "transport.jsonrpc"):
+        if found := getattr(importlib.import_module(f"asap.{module}"), name, None):
+            return found
+    raise Unsupported(f"no {name}")
 
 
-def checked(name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Whether the release takes a document for one of its payloads."""
-    getattr(importlib.import_module("asap.models.payloads"), name).model_validate(document)
-    return {"ok": True}
+def faults(made: Any, document: Any) -> list[str]:
+    """What the release finds wrong with a document, by path and type; what breaks the check itself is one too."""
+    try:
+        made.model_validate(document)
+    except importlib.import_module("pydantic").ValidationError as error:
+        return ["$" + "".join(f".{step}" for step in one["loc"]) + f" {one['type']}" for one in error.errors()]
+    except Exception as error:
+        return [f"$ {type(error).__name__}"]
+    return []
 
 
 def look_up(command: dict[str, Any]) -> dict[str, Any] | None:
@@ -122,9 +130,10 @@ def look_up(command: dict[str, Any]) -> dict[str, Any] | None:
         case "sign":
             return signed(command["manifest"])
         case "schema":
-            return schema(command["name"])
+            return {"ok": True, "schema": model(command["name"]).model_json_schema()}
         case "check":
-            return checked(command["name"], command["document"])
+            made = model(command["name"])
+            return {"ok": True, "faults": [faults(made, document) for document in command["documents"]]}
     return None
 
 
