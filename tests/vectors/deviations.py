@@ -114,13 +114,29 @@ SERVER: tuple[Row, ...] = (
         "streams as 2.2+, where the handlers of the agent answer what is no task to follow; releases before have none",
     ),
     Row(
-        "content_type_form",
+        "content_type_form|content_type_text_plain",
         "415 -32600 asap:transport/unsupported_media_type",
         "a form of a web page can't post to an agent: its browser asks nobody's leave for that",
     ),
+    Row(
+        "content_type_octets",
+        "415 -32600 asap:transport/unsupported_media_type",
+        "JSON is labelled as such; every client of the releases does that",
+    ),
+    Row(
+        "encoding_gzip_bad_block",
+        "400 -32700 asap:transport/bad_encoding",
+        "what can't be inflated is the caller's mistake, whichever part of it is broken",
+    ),
+    Row(
+        "encoding_gzip_reserved_flags",
+        "400 -32700 asap:transport/bad_encoding",
+        "a reserved flag is an error (RFC 1952 section 2.3.1.2)",
+    ),
     Row("capability_list", "404", "the capability routes of 2.x are not part of this protocol"),
     Row(
-        "asap_version_header_9_9",
+        "asap_version_header_9_9|asap_version_header_1_0|asap_version_header_2_0|asap_version_header_2_2_0"
+        "|asap_version_header_garbage",
         "200 -32000 asap:protocol/version_mismatch id=null",
         "version negotiation as 2.2+; releases before ignore the header, and their clients never send it",
     ),
@@ -150,16 +166,31 @@ SERVER: tuple[Row, ...] = (
         "200 [ok, -32600 asap:protocol/invalid_request, -32601 asap:protocol/unknown_method]",
         "JSON-RPC arrays as 2.2+, and the notification in it is not answered; before, arrays are refused",
     ),
+    Row("batch_one", "200 [ok]", "JSON-RPC arrays as 2.2+"),
+    Row(
+        "batch_nested", "200 [-32600 asap:protocol/invalid_request]", "JSON-RPC arrays as 2.2+, and an item is no array"
+    ),
+    Row("batch_gzip", "200 [ok, ok]", "an array may be compressed like any other body; 2.x refuses that"),
     Row("batch_all_notifications", "204", "notifications are never answered (JSON-RPC 2.0 section 6)"),
     # callers
-    Row("auth_missing*", "200 -32600 asap:auth/unauthenticated id=null", _HEADERS_FIRST),
+    Row(
+        "auth_missing|auth_missing_[bw]*",
+        "200 -32600 asap:auth/unauthenticated id=null",
+        _HEADERS_FIRST,
+    ),
+    Row("auth_missing_malformed_json", "200 -32600 asap:auth/unauthenticated", _HEADERS_FIRST),
     Row("auth_wrong_token", "200 -32600 asap:auth/unauthenticated id=null", _HEADERS_FIRST),
     Row("auth_no_space", "200 -32600 asap:auth/unauthenticated id=null", _HEADERS_FIRST),
+    Row(
+        "idempotency_key_number|idempotency_key_empty|idempotency_key_object|idempotency_key_257",
+        _ENVELOPE,
+        "what names a retry is kept and looked up: a text of 1 to 256 characters; releases pass it over",
+    ),
     # envelopes
     Row("envelope_string|envelope_list|envelope_number|envelope_true", _ENVELOPE, _CALLERS_FAULT),
     Row(
         "urn_sender_empty|urn_sender_plain|urn_sender_un*|urn_sender_upper*|urn_sender_dot|urn_sender_t*_segments"
-        "|urn_sender_len_257|urn_recipient_[bep]*",
+        "|urn_sender_len_257|urn_recipient_[bept]*",
         _ENVELOPE,
         _CALLERS_FAULT,
     ),
@@ -177,6 +208,23 @@ SERVER: tuple[Row, ...] = (
         "200 ok",
         "a request that is refused before its handler leaves its nonce unspent",
     ),
+    Row(
+        "nonce_burned_by_bad_payload_retry",
+        "200 ok",
+        "a request that is refused before its handler leaves its nonce unspent",
+    ),
+    Row("nonce_duplicate_other_sender", "200 ok", "a nonce is its sender's: no agent can burn those of another"),
+    Row(
+        "nonce_null_without_store|nonce_number_without_store",
+        "200 -32602 asap:protocol/invalid_nonce",
+        "nonces are always looked at; releases do that when told to",
+    ),
+    Row(
+        "extensions_task_depth_*",
+        "200 -32602 asap:task/too_deep",
+        "how deep a task is travels in an extension of ours; to the releases it is one like any other",
+    ),
+    Row("envelope_requires_ack_text", "200 ok", "a field that 2.x sends is passed over, whatever it holds"),
     Row("nonce_whitespace|nonce_blank", "200 -32602 asap:protocol/invalid_nonce", "a blank text is no nonce"),
     Row(
         "nonce_long|nonce_257",
@@ -184,6 +232,16 @@ SERVER: tuple[Row, ...] = (
         "a nonce is held in memory: 256 characters are enough",
     ),
     # payloads
+    Row(
+        "task_request_pascal_name|task_request_snake_name",
+        "200 ok",
+        "a payload goes by each of its names; releases look for a handler by the very spelling",
+    ),
+    Row(
+        "payload_task_unknown_skill|payload_task_empty_skill",
+        "200 -32602 asap:capability/skill_not_found",
+        "a skill that the agent has not is told as such; the releases' own handler looks at no skill",
+    ),
     Row("envelope_payload_empty", _PAYLOAD, _CALLERS_FAULT),
     Row(
         "payload_task_missing_*|payload_task_skill_*|payload_task_input_*|payload_task_extra", _PAYLOAD, _CALLERS_FAULT

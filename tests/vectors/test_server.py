@@ -103,9 +103,28 @@ def agrees(theirs: str, ours: str) -> bool:
     return set(had) <= set(have)
 
 
-def bare(words: str) -> str:
-    """A list without the codes of ours."""
-    return ", ".join(item.split()[0].rstrip("]") for item in words.split(", "))
+def bare(words: str) -> tuple[str, str, list[str]]:
+    """The status, whether it is a list, and of each answer the number alone, without the codes of ours."""
+    status, _, rest = words.partition(" ")
+    return status, rest[:1], [item.partition(" ")[0] for item in rest.strip("[]").split(", ")]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("200 -32600", "200 [ok]"),
+        ("200 [ok]", "200 ok"),
+        ("200 [ok]", "200 [-32600 asap:protocol/invalid_request]"),
+        ("200 [ok, -32601]", "200 [ok, -32600 asap:protocol/invalid_request]"),
+        ("200 [ok]", "200 [ok, ok]"),
+        ("204", "200 [ok]"),
+        ("200 -32602", "200 -32603 asap:protocol/internal_error"),
+        ("200 ok id=null", "200 ok"),
+    ],
+)
+def test_what_differs_does_not_agree(theirs: str, ours: str) -> None:
+    """The comparison sees a list for what it is, and each answer in it."""
+    assert not agrees(theirs, ours)
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row["name"]) for row in ROWS])
