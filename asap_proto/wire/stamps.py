@@ -18,7 +18,8 @@ _calendar = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt _]([0-9]{2}:[0-9]{2})(?:(:[0-9]{2})(?:[.,]([0-9]+))?)?([Zz]|[+\N{MINUS SIGN}-][0-9]{2}:?[0-5][0-9])?)?"
 ).fullmatch
-_number = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]*)?|\.[0-9]+)").fullmatch
+# An exponent stands after a point alone, as Java writes larger numbers: the releases take no other.
+_number = re.compile(r"[+-]?(?:[0-9]{1,20}|(?:[0-9]{1,20}\.[0-9]*|\.[0-9]+)(?:[Ee][+-]?[0-9]+)?)").fullmatch
 
 #: Unix times above this many seconds (the year 2603) are milliseconds.
 _SECONDS_MOST = 20_000_000_000
