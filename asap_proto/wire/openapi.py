@@ -22,7 +22,7 @@ from .paths import (
     SIGNED_MANIFEST_PATH,
     STREAM_PATH,
 )
-from .schema import extensions_schema, schema_of
+from .schema import ERROR, HEALTH, closed, extensions_schema, schema_of
 
 __all__ = ["describe"]
 
@@ -262,7 +262,7 @@ def _schemas(manifest: Manifest, limits: Limits) -> _Json:
         names.remove("TaskRequestEnvelope")
     made["Asked"] = _one_of("An envelope that the agent may be handed.", names)
     made |= _calls(limits)
-    made["Health"] = _HEALTH
+    made["Health"] = HEALTH
     return made
 
 
@@ -306,18 +306,14 @@ def _calls(limits: Limits) -> _Json:
     result = {"type": "object", "properties": {"envelope": _ref("Envelope")}, "required": ["envelope"]}
     about = f"A request, with no more than {limits.json_depth} levels and {limits.json_values} values."
     return {
-        "Call": _closed(call, ["method", "params"]) | {"description": about},
-        "Success": _closed({"jsonrpc": two, "result": result, "id": _ID}, ["jsonrpc", "result", "id"]),
-        "Failure": _closed(
-            {"jsonrpc": two, "error": _ERROR, "id": {"anyOf": [*_ID["anyOf"], {"type": "null"}]}},
+        "Call": closed(call, ["method", "params"]) | {"description": about},
+        "Success": closed({"jsonrpc": two, "result": result, "id": _ID}, ["jsonrpc", "result", "id"]),
+        "Failure": closed(
+            {"jsonrpc": two, "error": ERROR, "id": {"anyOf": [*_ID["anyOf"], {"type": "null"}]}},
             ["jsonrpc", "error", "id"],
         ),
         "Answer": {"oneOf": [_ref("Success"), _ref("Failure")]},
     }
-
-
-def _closed(properties: _Json, required: list[str]) -> _Json:
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 #: OpenAPI 3.1 has no word for what comes in parts; 3.2 describes each event so.
@@ -330,47 +326,14 @@ _EVENT: _Json = {
     },
     "required": ["data"],
 }
-_FAULT = _closed({name: {"type": "string"} for name in ("type", "loc", "msg")}, ["type", "loc", "msg"])
-_ERROR = _closed(
-    {
-        "code": {"type": "integer"},
-        "message": {"type": "string"},
-        "data": {
-            "type": "object",
-            "properties": {
-                "code": {"description": "Stable: the one to look at.", "type": "string"},
-                "error": {"type": "string"},
-                "path": {"type": "string", "pattern": r"^\$"},
-                "details": {"type": "object"},
-                "validation_errors": {"type": "array", "items": _FAULT, "minItems": 1},
-                "status_code": {"type": "integer"},
-            },
-            "required": ["code", "error", "path"],
-        },
-    },
-    ["code", "message", "data"],
-)
-
-_COUNT = {"type": "integer", "minimum": 0}
 #: As peers of release 2.5 read it, with fields of theirs in the manifest.
-_ENCLOSED = _closed(
+_ENCLOSED = closed(
     {
         "manifest": {"type": "object"},
-        "signature": _closed({name: {"type": "string"} for name in ("alg", "signature")}, ["alg", "signature"]),
+        "signature": closed({name: {"type": "string"} for name in ("alg", "signature")}, ["alg", "signature"]),
         "public_key": {"type": "string"},
     },
     ["manifest", "signature", "public_key"],
-)
-_HEALTH = _closed(
-    {
-        "status": {"enum": ["healthy", "unhealthy"]},
-        "agent_id": {"type": "string"},
-        "version": {"type": "string"},
-        "asap_version": {"type": "string"},
-        "uptime_seconds": {"type": "number", "minimum": 0},
-        "load": _closed({"active_tasks": _COUNT, "queue_depth": _COUNT}, ["active_tasks", "queue_depth"]),
-    },
-    ["status", "agent_id", "version", "asap_version", "uptime_seconds", "load"],
 )
 
 

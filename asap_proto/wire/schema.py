@@ -1,11 +1,12 @@
 """JSON Schema (draft 2020-12) of every public noun, derived from the same shapes as the decoder.
 
-And of what we read and write in an envelope's ``extensions``, where the protocol leaves room.
+And of what we read and write in an envelope's ``extensions``, where the protocol leaves room, and of what is answered
+without an envelope: errors, and how an agent is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import model
@@ -14,7 +15,18 @@ from ..model import PARTS, PAYLOADS
 from ..model._value import Value
 from .shapes import Shape, known_names, shapes, tag_of
 
-__all__ = ["EXTENSIONS", "SCHEMAS", "extensions_schema", "schema_of"]
+__all__ = [
+    "BESIDE",
+    "ERROR",
+    "EXTENSIONS",
+    "HEALTH",
+    "SCHEMAS",
+    "closed",
+    "error_schema",
+    "extensions_schema",
+    "health_schema",
+    "schema_of",
+]
 
 _HEAD = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
@@ -93,6 +105,47 @@ EXTENSIONS: Mapping[str, tuple[str, dict[str, Any] | type[Value]]] = {
 }
 
 
+def closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    """An object with these members and no other."""
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_FAULT = closed({name: {"type": "string"} for name in ("type", "loc", "msg")}, ["type", "loc", "msg"])
+#: What an answer has where it has no result.
+ERROR: dict[str, Any] = closed(
+    {
+        "code": {"type": "integer"},
+        "message": {"type": "string"},
+        "data": {
+            "type": "object",
+            "properties": {
+                "code": {"description": "Stable: the one to look at.", "type": "string"},
+                "error": {"type": "string"},
+                "path": {"type": "string", "pattern": r"^\$"},
+                "details": {"type": "object"},
+                "validation_errors": {"type": "array", "items": _FAULT, "minItems": 1},
+                "status_code": {"type": "integer"},
+            },
+            "required": ["code", "error", "path"],
+        },
+    },
+    ["code", "message", "data"],
+)
+_COUNT = {"type": "integer", "minimum": 0}
+#: How an agent is, as it says itself.
+HEALTH: dict[str, Any] = closed(
+    {
+        "status": {"enum": ["healthy", "unhealthy"]},
+        "agent_id": {"type": "string"},
+        "version": {"type": "string"},
+        "asap_version": {"type": "string"},
+        "uptime_seconds": {"type": "number", "minimum": 0},
+        "load": closed({"active_tasks": _COUNT, "queue_depth": _COUNT}, ["active_tasks", "queue_depth"]),
+    },
+    ["status", "agent_id", "version", "asap_version", "uptime_seconds", "load"],
+)
+
+
 def extensions_schema() -> dict[str, Any]:
     """The schema of an envelope's extensions: any member may be there or not, and others beside them."""
     defs: dict[str, Any] = {}
@@ -106,6 +159,24 @@ def extensions_schema() -> dict[str, Any]:
     about = "What travels beside the fields of the protocol."
     head = _HEAD | {"title": "Extensions", "description": about}
     return head | {"type": "object", "properties": properties, "$defs": defs}
+
+
+def error_schema() -> dict[str, Any]:
+    """The schema of an answer's ``error``; clients pass over members of it that they do not know."""
+    return _HEAD | {"title": "Error", "description": "Why what was asked is not done (JSON-RPC 2.0)."} | ERROR
+
+
+def health_schema() -> dict[str, Any]:
+    """The schema of what ``/.well-known/asap/health`` answers."""
+    return _HEAD | {"title": "Health", "description": "How an agent is."} | HEALTH
+
+
+#: What is no noun and has a schema as well, by its name.
+BESIDE: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "Extensions": extensions_schema,
+    "Error": error_schema,
+    "Health": health_schema,
+}
 
 
 def schema_of(cls: type[Value]) -> dict[str, Any]:

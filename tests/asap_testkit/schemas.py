@@ -1,5 +1,6 @@
 """Documents drawn from a JSON Schema, of the keywords that our schemas and those of the releases are written in."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,6 +102,9 @@ def _texts(schema: Mapping[str, Any]) -> st.SearchStrategy[str]:
         return st.sampled_from(("", "aGk=", "AAAA"))
     if "pattern" in schema:
         fitting = st.from_regex(schema["pattern"]).filter(lambda text: not text.endswith("\n"))
-        return fitting if most is None else fitting.filter(lambda text: len(text) <= most)
+        if most is None:
+            return fitting
+        within = fitting.filter(lambda text: len(text) <= most)
+        return within | st.just("x" * most) if re.search(schema["pattern"], "x" * most) else within
     usual = asap.texts(least=least, most=20 if most is None else min(20, most))
     return usual if most is None else usual | st.just("x" * most)

@@ -6,13 +6,13 @@ import jsonschema
 import pytest
 
 from asap_adapters.cli import main
-from asap_proto.wire.schema import SCHEMAS
+from asap_proto.wire.schema import BESIDE, SCHEMAS
 
-NAMES = [*SCHEMAS, "Extensions"]
+NAMES = [*SCHEMAS, *BESIDE]
 
 
 def test_lists_the_nouns(capsys):
-    """Without a name, every noun is listed with what it is for, and extensions last."""
+    """Without a name, every noun is listed with what it is for, and last what is none."""
     assert main(["schema", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)["schemas"]
     assert [each["name"] for each in listed] == NAMES

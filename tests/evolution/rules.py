@@ -25,6 +25,8 @@ _KNOWN = _NOTES | {
 
 #: Read by clients alone, who pass over what a newer peer publishes.
 PUBLISHED_NOUNS = frozenset({"Manifest", "Capabilities", "Skill", "Endpoints", "AuthScheme"})
+#: What may have new fields: these, and errors, of which clients look at the members that they know.
+PASSED_OVER = PUBLISHED_NOUNS | {"Error"}
 
 #: Gaps that were looked at: release, direction, noun and path, with the reason why no peer meets it.
 #: A row without a gap fails, so that none outlives its reason.
@@ -102,7 +104,7 @@ def between(noun: str, old: Schema, new: Schema | None) -> Iterator[tuple[Direct
         return
     for gap in gaps(old, new):
         yield "backward", gap
-    for gap in gaps(_sent(new), old, past_unknown=noun in PUBLISHED_NOUNS):
+    for gap in gaps(_sent(new), old, past_unknown=noun in PASSED_OVER):
         yield "forward", gap
 
 

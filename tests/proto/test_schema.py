@@ -2,12 +2,14 @@
 
 import pytest
 
+from asap_proto.errors import Fault, MalformedEnvelope
 from asap_proto.model import Envelope, FilePart, Manifest, Task, TaskUpdate
 from asap_proto.roles import ASYNC_PREFERENCE, INPUT_EXTENSION, PARENT_EXTENSION, PREFER_EXTENSION
 from asap_proto.roles.answering import REQUEST_EXTENSION, SNAPSHOT_EXTENSION
 from asap_proto.rules.freshness import NONCE_EXTENSION
 from asap_proto.rules.nesting import DEPTH_EXTENSION
-from asap_proto.wire.schema import EXTENSIONS, SCHEMAS, extensions_schema, schema_of
+from asap_proto.wire.jsonrpc import error_member
+from asap_proto.wire.schema import BESIDE, ERROR, EXTENSIONS, SCHEMAS, extensions_schema, schema_of
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
@@ -62,3 +64,21 @@ def test_extensions_have_a_schema():
     assert schema["properties"]["snapshot"]["$ref"] == "#/$defs/StateSnapshot"
     assert "required" not in schema
     assert "additionalProperties" not in schema
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_is_no_noun_has_a_schema_as_well(name):
+    """It says its dialect, its title and what it is."""
+    schema = BESIDE[name]()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == name
+    assert schema["description"].endswith(".")
+    assert schema["type"] == "object"
+
+
+def test_an_error_has_the_members_of_its_schema():
+    """All that are required, and of its data none that is not described."""
+    member = error_member(MalformedEnvelope("wrong", faults=[Fault("$.sender", "urn", "is none")], facts={"n": 1}))
+    data = ERROR["properties"]["data"]
+    assert member.keys() == {*ERROR["required"]}
+    assert {*data["required"]} <= member["data"].keys() <= data["properties"].keys()

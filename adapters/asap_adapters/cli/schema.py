@@ -10,15 +10,13 @@ import orjson
 from cyclopts import Parameter
 
 from asap_proto.model import payload_class
-from asap_proto.wire.schema import SCHEMAS, extensions_schema, schema_of
+from asap_proto.wire.schema import BESIDE, SCHEMAS, schema_of
 
 from .commands import Json
 from .outcome import FAILED, OK, USAGE, Stop
 from .output import console, print_json, table
 
 __all__ = ["schema"]
-
-_EXTENSIONS = "Extensions"
 
 
 def schema(
@@ -34,8 +32,8 @@ def schema(
     """List the nouns, or print one JSON Schema (draft 2020-12); a schema is JSON with or without --json."""
     if name is not None and every:
         raise Stop(USAGE, "a name and --all are too much", remedy="Give one of the two.")
-    names = [*SCHEMAS, _EXTENSIONS] if every else [] if name is None else [_find(name)]
-    schemas = {each: extensions_schema() if each == _EXTENSIONS else schema_of(SCHEMAS[each]) for each in names}
+    names = [*SCHEMAS, *BESIDE] if every else [] if name is None else [_find(name)]
+    schemas = {each: BESIDE[each]() if each in BESIDE else schema_of(SCHEMAS[each]) for each in names}
     if out is not None:
         return _write(schemas, out, as_json=json)
     if not names:
@@ -47,7 +45,7 @@ def schema(
 def _find(name: str) -> str:
     if kind := payload_class(name):
         return kind.__name__
-    by_lower = {known.lower(): known for known in (*SCHEMAS, _EXTENSIONS)}
+    by_lower = {known.lower(): known for known in (*SCHEMAS, *BESIDE)}
     if name.lower() in by_lower:
         return by_lower[name.lower()]
     close = difflib.get_close_matches(name.lower(), by_lower, n=3)
@@ -57,7 +55,7 @@ def _find(name: str) -> str:
 
 def _list(*, as_json: bool) -> int:
     nouns = {name: _about(noun) for name, noun in SCHEMAS.items()}
-    nouns[_EXTENSIONS] = extensions_schema()["description"]
+    nouns |= {name: made()["description"] for name, made in BESIDE.items()}
     if as_json:
         print_json({"schemas": [{"name": name, "about": about} for name, about in nouns.items()]})
         return OK
