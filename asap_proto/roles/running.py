@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -54,6 +54,7 @@ from ..wire.jsonrpc import success
 from ..wire.nouns import encode, encode_reply, encode_result
 from .commands import (
     Cancelled,
+    Command,
     Failed,
     Observe,
     Outcome,
@@ -69,6 +70,8 @@ from .commands import (
 from .steps import Steps, ask, told
 
 __all__ = ["TOLD", "InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri", "error_id", "respond"]
+
+A = TypeVar("A")
 
 #: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
 TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
@@ -143,7 +146,7 @@ class TaskRole:
 
     def check(self) -> Steps[None]:
         """Reads the task anew; raises `TaskCancelled`, or `TakenOver` where another worker has it."""
-        self.record = self._still((yield from ask(ReadTask(self.record.id, self._now()))))
+        self.record = self._still((yield from self._read(ReadTask(self.record.id, self._now()))))
         self._heed()
 
     def progress(self, percent: float, message: str | None = None) -> Steps[TaskUpdate]:
@@ -182,7 +185,7 @@ class TaskRole:
         self._heed()
         if not self.record.snapshots:
             return None
-        snapshot = yield from ask(ReadSnapshot(self.record.id, self.record.restored))
+        snapshot = yield from self._read(ReadSnapshot(self.record.id, self.record.restored))
         return snapshot.data if snapshot else None
 
     def need_input(self, question: JsonObject) -> Steps[JsonObject]:
@@ -304,7 +307,8 @@ class TaskRole:
             # That is no failure of the task's: whoever has it next goes on, where it may, or reports it.
             self.interrupted, outcome = True, Cancelled()
         if isinstance(outcome, Cancelled) and self.record.cancel is None:
-            self.record = self._still((yield from ask(ReadTask(self.record.id, seconds_of(at)))), heed=False)
+            found = yield from self._read(ReadTask(self.record.id, seconds_of(at)), heed=False)
+            self.record = self._still(found, heed=False)
             if self.interrupted and self.record.cancel is None:
                 # Nobody asked for that: it was cut off while another worker had the task, who gave it back since.
                 try:
@@ -412,6 +416,22 @@ class TaskRole:
         if heed:
             self._heed()
         return made
+
+    def _read(self, command: Command[A], *, heed: bool = True) -> Steps[A]:
+        """What the store says, which is waited for like one that is written to.
+
+        Raises `StateUnavailable` where it is away for as long as a lease, and with `heed` `TaskCancelled`.
+        """
+        until = self._sources.clock.elapsed() + self._limits.lease_seconds
+        while True:
+            try:
+                return (yield from ask(command))
+            except StateUnavailable:
+                if self._sources.clock.elapsed() >= until:
+                    raise
+            yield from ask(Pause(_AWAY_SECONDS))
+            if heed:
+                self._heed()
 
     def _still(self, found: TaskRecord | None, *, heed: bool = True) -> TaskRecord:
         """What was found, while this very run has the task; raises `TaskCancelled` or `TakenOver`."""

@@ -396,6 +396,67 @@ def test_a_write_waits_no_longer_than_a_lease():
         goes_away(steps)
 
 
+#: Stories that read before they do anything else, and what they are told once the store is back.
+READS = {
+    "check": (CALLS["check"], lambda task: task.record),
+    "load": (CALLS["load"], lambda task: snapshot_of(1)),
+    "need_input": (CALLS["need_input"], lambda task: evolve(task.record, answers=({"input": {}},))),
+}
+
+
+@pytest.mark.proves("recovery.store")
+@pytest.mark.parametrize("name", READS)
+def test_a_handler_that_reads_waits_for_the_store(name):
+    """It asks the same again, and goes on with the answer: one that is away for a moment costs no run."""
+    call, answer = READS[name]
+    task = a_task(snapshots=1)
+    asked = asks(steps := call(task))
+    assert goes_away(steps) == Pause(0.5)
+    assert asks(steps) == asked
+    assert goes_away(steps) == Pause(0.5)
+    assert asks(steps) == asked
+    finish(steps, answer(task))
+
+
+@pytest.mark.proves("recovery.store")
+@pytest.mark.parametrize("name", READS)
+def test_a_handler_that_reads_waits_no_longer_than_a_lease(name):
+    """By then others take the task for lost."""
+    clock = FixedClock()
+    steps = READS[name][0](TaskRole(record_of(snapshots=1), PEER, fixed_sources(clock), Limits(lease_seconds=15.0)))
+    asked = asks(steps)
+    for _ in range(30):
+        clock.move(goes_away(steps).seconds)
+        assert asks(steps) == asked
+    with pytest.raises(StateUnavailable):
+        goes_away(steps)
+
+
+@pytest.mark.proves("recovery.store", "task.cancel")
+@pytest.mark.parametrize("name", READS)
+def test_a_handler_that_is_cut_off_while_it_waits_for_the_store(name):
+    """Is told so, though the store is still away."""
+    task = a_task(snapshots=1)
+    asks(steps := READS[name][0](task))
+    goes_away(steps)
+    task.interrupted = True
+    with pytest.raises(TaskCancelled):
+        asks(steps)
+
+
+@pytest.mark.proves("recovery.store")
+def test_who_was_cut_off_is_looked_up_once_the_store_is_back():
+    """Whether somebody asked for that, or another worker has the task, is not known before."""
+    task = a_task()
+    task.interrupted = True
+    steps = task.settle(Cancelled())
+    assert asks(steps) == ReadTask("task_1", AT)
+    assert goes_away(steps) == Pause(0.5)
+    assert asks(steps) == ReadTask("task_1", AT)
+    record = writes(steps, evolve(task.record, version=2, cancel="enough")).record
+    assert (record.status, record.cancel) == (CANCELLED, "enough")
+
+
 @pytest.mark.proves("recovery.store")
 def test_a_handler_that_ended_because_its_store_was_away():
     """Has not failed: its task is given back for another run, as one of a lost worker."""

@@ -46,15 +46,20 @@ def outage(state):
 
 
 class Forgetful:
-    """A store of one's own, whose methods answer at once, or fail."""
+    """A store of one's own, whose methods answer at once, or fail; what has failed is noted."""
 
     def __init__(self):
-        self.inner, self.fails = MemoryState(), False
+        self.inner, self.fails, self.failed = MemoryState(), False, []
 
     def __getattr__(self, name):
-        if self.fails:
+        if not self.fails:
+            return getattr(self.inner, name)
+
+        def fail(*given, **_):
+            self.failed.append((name, given[:1]))
             raise OSError("password=hunter2: no space left")
-        return getattr(self.inner, name)
+
+        return fail
 
 
 def test_a_store_of_ones_own_may_fail(front, stack, caplog):
@@ -151,6 +156,32 @@ def test_what_is_saved_waits_for_the_store(front, stack, state, gate, caplog):
         gate.opened.set()
         holds(lambda: "the store failed to Write" in caplog.text)
     assert client.wait(task_id, **SOON).result == {"known": {"n": 1}}
+
+
+@pytest.mark.parametrize(("call", "asked"), [("load", "snapshot"), ("need_input", "read")])
+def test_what_is_read_waits_for_the_store(front, stack, gate, call, asked):
+    """A handler that loads, or looks for an answer, while the store is away goes on in the same run when it is back."""
+    state = Forgetful()
+    agent = front.agent(store=state)
+
+    @agent.skill("work")
+    def work(task):
+        yield task.save({"n": 1})
+        yield gate.wait(task)
+        known = (yield task.load()) if call == "load" else (yield task.need_input("How many?"))["input"]
+        return {"runs": task.runs, "known": known}
+
+    client = stack.enter_context(front.client(stack.enter_context(front.serving(agent))))
+    task_id = client.submit("work", {}).task_id
+    gate.arrived()
+    state.fails = True
+    gate.opened.set()
+    holds(lambda: (asked, (task_id,)) in state.failed)
+    state.fails = False
+    if call == "need_input":
+        holds(lambda: client.state(task_id).question == {"question": "How many?"})
+        client.tell(task_id, {"n": 1})
+    assert client.wait(task_id, **SOON).result == {"runs": 1 if call == "load" else 2, "known": {"n": 1}}
 
 
 def test_a_handler_whose_store_was_away_for_too_long_is_run_again(front, stack, state, gate):
