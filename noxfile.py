@@ -211,9 +211,12 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def chaos(session: nox.Session) -> None:
-    """Play round after round of faults on real sockets and processes: `nox -s chaos -- --rounds 100 --seed 7`."""
+    """Play faults with each store on each front, then rounds by chance; `-- --rounds 100 --seed 7` for rounds alone."""
     install(session, "test")
-    session.run("python", "tests/chaos", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "--numprocesses=auto", "tests/chaos/test_chaos.py", "--whole")
+    # After Ctrl-C it ends what it has started, and says how many rounds are done.
+    session.run("python", "tests/chaos", *session.posargs, interrupt_timeout=20)
 
 
 @nox.session(python="3.11", default=False)

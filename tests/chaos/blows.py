@@ -1,48 +1,25 @@
-"""What a machine does to the processes on it: no room on a disk, no file descriptor left."""
+"""What a machine does to a server: it stands still, and has no file descriptor left; and what callers see of it."""
 
 import os
 import resource
+import signal
 import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from asap_proto.errors import AsapError, StateUnavailable
 from chaos.world import World, until
 
-#: Mounts a small file system that no other process sees, and then runs what follows.
-MOUNTED = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-ec")
-MOUNTED += ('mount -t tmpfs -o size=16m tmpfs disk; exec "$@"', "mounted")
-
-
-def may_mount(folder: Path) -> bool:
-    """Whether this machine lets us."""
-    (folder / "disk").mkdir()
-    try:
-        return subprocess.run([*MOUNTED, "true"], cwd=folder, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
 
 @contextmanager
-def full_disk(world: World) -> Iterator[None]:
-    """A file takes all that is left where the store is, if that is a file system of its own; else no file may grow."""
-    disk = Path(f"/proc/{world.server.process.pid}/root{world.folder}/disk")
-    if world.under:
-        with (disk / "filler").open("wb", buffering=0) as filler:
-            for size in (65536, 512):
-                with suppress(OSError):
-                    while True:
-                        filler.write(bytes(size))
+def standing_still(world: World) -> Iterator[None]:
+    """The server does nothing, and its connections stay."""
+    world.signal(signal.SIGSTOP)
+    try:
         yield
-        (disk / "filler").unlink()
-    else:
-        pid = world.server.process.pid
-        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        yield
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    finally:
+        world.signal(signal.SIGCONT)
 
 
 @contextmanager

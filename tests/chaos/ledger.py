@@ -171,6 +171,8 @@ class Ledger:
         self._pipe = os.open(path, os.O_RDWR)
         self._lines: list[Line] = []
         self._changed = threading.Condition()
+        self._closing = threading.Lock()
+        self._is_closed = False
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
@@ -178,13 +180,17 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._closing:
+            self._is_closed = True
         os.write(self._pipe, b"end - - 0\n")
         self._reader.join()
         os.close(self._pipe)
 
     def note(self, word: str, key: str, what: str = "") -> None:
-        """A caller's line."""
-        os.write(self._pipe, f"{word} {key} {what or '-'} 0\n".encode())
+        """A caller's line; nothing once it is closed, for some callers are not waited for."""
+        with self._closing:
+            if not self._is_closed:
+                os.write(self._pipe, f"{word} {key} {what or '-'} 0\n".encode())
 
     def lines(self) -> list[Line]:
         """What was written until now."""

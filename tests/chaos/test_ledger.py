@@ -8,6 +8,7 @@ import pytest
 from asap_proto.errors import HandlerInterrupted
 from chaos import rounds
 from chaos.ledger import Line, judge
+from chaos.places import File
 from chaos.world import SOURCE, World, by_request, by_submit, call
 
 UNDONE = 'word == "effect" and task.input["key"].startswith("again")'
@@ -34,7 +35,10 @@ def swallows(client, key, input, ledger):
 
 def test_finds_what_an_agent_or_a_client_does_wrong(tmp_path, fronts):
     """Each fault is counted by its name, and what went well is not."""
-    with World(tmp_path, "sync", source=BROKEN) as world, world.client(fronts[0]) as client:
+    with (
+        World(tmp_path, "sync", File(tmp_path, state="tasks.db"), source=BROKEN) as world,
+        world.client(fronts[0]) as client,
+    ):
         for key, ask in (
             ("once-1", by_request),
             ("again-1", by_request),
@@ -52,7 +56,7 @@ def test_finds_what_an_agent_or_a_client_does_wrong(tmp_path, fronts):
 
 def test_finds_that_a_store_forgets(tmp_path, fronts):
     """A server is killed whose store dies with it: what it had confirmed is lost, what it had done is done again."""
-    with World(tmp_path, "asyncio", ("--state", "memory"), HELD, fronts=fronts) as world:
+    with World(tmp_path, "asyncio", File(tmp_path, state="memory"), source=HELD, fronts=fronts) as world:
         with world.crowd("kept", 3, ways=(by_submit,)) as crowd:
             crowd.effects(3)
             world.kill()

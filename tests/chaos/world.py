@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from asap_proto.errors import AsapError, HandlerInterrupted
 from asap_proto.model import TaskResponse, TaskStatus
 from asap_proto.rules.retry import RetryRule
 from chaos.ledger import SKILLS, Ledger, Line, Verdict, judge, skill_of
+from chaos.places import Place
 from chaos.proxy import FAIR, Proxy, Script
 from hostile.servers import AGENT, PATIENCE, Served, served
 from scenarios.fronts import FRONTS, Front
@@ -134,9 +135,9 @@ class World:
 
     folder: Path
     runtime: str
-    words: tuple[str, ...] = ("--state", "tasks.db")
+    place: Place
+    words: tuple[str, ...] = ()
     source: str = SOURCE
-    under: tuple[str, ...] = ()
     script: Script = FAIR
     fronts: Sequence[Front] = ()
     ledger: Ledger = field(init=False)
@@ -152,19 +153,27 @@ class World:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            self.kill()  # whoever is stopped gives nobody time to end
         self._stack.close()
+
+    def full_disk(self) -> AbstractContextManager[None]:
+        """What it writes to takes no more while the block runs."""
+        return self.place.full(self.server.process.pid)
 
     def start(self) -> None:
         """Starts a server, on a port that is free."""
+        words = ("--state", self.place.state, *self.words)
         self.server = self._life.enter_context(
-            served(self.folder, self.runtime, "open", *self.words, source=self.source, under=self.under)
+            served(self.folder, self.runtime, "open", *words, source=self.source, under=self.place.under)
         )
         self.proxy.target = self.server.address
 
     def kill(self) -> None:
         """Ends it without a word."""
-        self.signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            self.signal(signal.SIGKILL)
         self.server.process.wait()
         self._life.close()
 
@@ -194,10 +203,13 @@ class World:
             crowd.threads[-1].start()
         try:
             yield crowd
-        finally:
-            until = time.monotonic() + PATIENCE
-            for thread in crowd.threads:
-                thread.join(max(0.0, until - time.monotonic()))
+        except Exception:
+            crowd.wait()
+            raise
+        except BaseException:
+            crowd.calls = 0  # whoever is stopped waits for nobody
+            raise
+        crowd.wait()
 
     def verdict(self, name: str = "") -> Verdict:
         """What is to be said of all calls, or of those of one crowd."""
@@ -225,15 +237,25 @@ class Crowd:
     _turn: threading.Lock = field(factory=threading.Lock)
 
     def call_all(self, front: Front) -> None:
-        with self.world.client(front, **self.options) as client:
-            while (number := self._take()) is not None:
-                skill, way = SKILLS[number % 3], self.ways[number // 3 % len(self.ways)]
-                call(client, f"{skill}-{self.name}-{number}", self.world.ledger, way, self.seconds)
+        try:
+            with self.world.client(front, **self.options) as client:
+                while (number := self._take()) is not None:
+                    skill, way = SKILLS[number % 3], self.ways[number // 3 % len(self.ways)]
+                    call(client, f"{skill}-{self.name}-{number}", self.world.ledger, way, self.seconds)
+        except Exception:
+            if self.calls:  # else nobody waits for it, and its event loop has gone
+                raise
 
     @property
     def is_over(self) -> bool:
         """Whether nobody asks any more."""
         return not any(thread.is_alive() for thread in self.threads)
+
+    def wait(self) -> None:
+        """Waits until nobody asks any more, or somebody never will be answered."""
+        until = time.monotonic() + PATIENCE
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def effects(self, count: int) -> None:
         """Waits until so many effects of its calls have come, or none comes any more."""

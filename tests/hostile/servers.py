@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -110,18 +110,18 @@ class Served:
     def forget_peaks(self) -> dict[int, int]:
         """Memory of each of its processes now, in KiB; from now on their peaks are counted anew."""
         now = {}
-        for pid in _family(self.process.pid):
+        for pid in family(self.process.pid):
             now[pid] = _memory(pid, "VmRSS")
             Path(f"/proc/{pid}/clear_refs").write_text("5")
         return now
 
     def growth(self, before: dict[int, int]) -> int:
         """KiB by which its processes have grown at most since `before`, together."""
-        return sum(_memory(pid, "VmHWM") - before.get(pid, 0) for pid in _family(self.process.pid))
+        return sum(_memory(pid, "VmHWM") - before.get(pid, 0) for pid in family(self.process.pid))
 
     def kept(self, before: dict[int, int]) -> int:
         """KiB by which its processes are larger now than `before`, together."""
-        return sum(_memory(pid, "VmRSS") - before.get(pid, 0) for pid in _family(self.process.pid))
+        return sum(_memory(pid, "VmRSS") - before.get(pid, 0) for pid in family(self.process.pid))
 
 
 def _memory(pid: int, what: str) -> int:
@@ -131,10 +131,13 @@ def _memory(pid: int, what: str) -> int:
     raise LookupError(what)
 
 
-def _family(pid: int) -> list[int]:
-    """A process and all that came of it."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    return [pid, *(one for file in children for child in file.read_text().split() for one in _family(int(child)))]
+def family(pid: int) -> list[int]:
+    """A process and all that came of it and live."""
+    found = [pid]
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += [one for child in file.read_text().split() for one in family(int(child))]
+    return found
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -87,6 +87,7 @@ class RedisServer:
                 ],
                 stdout=log,
                 stderr=log,
+                restore_signals=False,  # a write beyond a limit is to fail, as on a full disk, and not to end it
             )
         _wait_until(self._answers, self._folder / "log")
 
@@ -116,15 +117,34 @@ class RedisServer:
         with _standing_still([self._process.pid]):
             yield
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """It can write nothing any more, by which it ends; it is started again when the block is over."""
+        assert self._process is not None
+        try:
+            with no_file_may_grow([self._process.pid]):
+                yield
+        finally:
+            self.kill()
+            self.start()
+
+    def database(self) -> str:
+        """Its URL, when it holds nothing."""
+        assert self._asked(b"FLUSHALL").startswith(b"+OK")
+        return self.url
+
     def _answers(self) -> bool:
         try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(1.0)
-                client.connect(str(self._socket))
-                client.sendall(b"PING\r\n")
-                return client.recv(64).startswith(b"+PONG")
+            return self._asked(b"PING").startswith(b"+PONG")
         except OSError:
             return False
+
+    def _asked(self, command: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1.0)
+            client.connect(str(self._socket))
+            client.sendall(command + b"\r\n")
+            return client.recv(64)
 
 
 class PostgresServer:
@@ -169,16 +189,39 @@ class PostgresServer:
 
     def kill(self) -> None:
         """As a crash would: connections are cut, and the next start recovers."""
-        if (self._folder / "data" / "postmaster.pid").exists():
-            self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+        if self._pid_file.exists():
+            try:
+                self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+            except RuntimeError:
+                if self._pid_file.exists():  # it has not ended by itself just now
+                    raise
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """All its processes stand still, with their connections open."""
-        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        postmaster = self._postmaster()
         # The first stands still before the others are looked for: it starts no more.
         with _standing_still([postmaster]), _standing_still(_children(postmaster)):
             yield
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """It can write nothing any more, by which it ends; it is started again when the block is over."""
+        postmaster = self._postmaster()
+        try:
+            # The first starts none that may write before the others are looked for.
+            with no_file_may_grow([postmaster], self._as), no_file_may_grow(_children(postmaster), self._as):
+                yield
+        finally:
+            self.kill()
+            self.start()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._folder / "data" / "postmaster.pid"
+
+    def _postmaster(self) -> int:
+        return int(self._pid_file.read_text().split()[0])
 
     def _run(self, name: str, *options: str) -> None:
         command = [*self._as, str(self._binaries / name), f"--pgdata={self._folder / 'data'}", *options]
@@ -192,10 +235,9 @@ class PostgresServer:
                 raise RuntimeError(f"{name} failed: {output.read().decode()}")
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """A running Redis."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server") or _missing("redis-server")
+@contextmanager
+def running_redis(binary: str) -> Iterator[RedisServer]:
+    """A Redis that is gone when the block is over."""
     with _folder() as folder:
         server = RedisServer(binary, folder)
         try:
@@ -205,17 +247,48 @@ def redis_server() -> Iterator[RedisServer]:
             server.kill()
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running PostgreSQL."""
+@contextmanager
+def running_postgres(binaries: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL that is gone when the block is over."""
     with _folder() as folder:
-        server = PostgresServer(_postgres_binaries() or Path(_missing("postgresql")), folder)
+        server = PostgresServer(binaries, folder)
         server.make()
         try:
             server.start()
             yield server
         finally:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A running Redis."""
+    with running_redis(redis_binary() or _missing("redis-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL."""
+    with running_postgres(postgres_binaries() or Path(_missing("postgresql"))) as server:
+        yield server
+
+
+@contextmanager
+def no_file_may_grow(pids: list[int], as_user: Sequence[str] = ()) -> Iterator[None]:
+    """Whatever these processes write to a file fails; they may end by that. Their user is who may say so."""
+
+    def limit(most: str) -> None:
+        for pid in pids:
+            # One that has ended meanwhile is no matter.
+            command = [*as_user, "prlimit", f"--pid={pid}", f"--fsize={most}:"]
+            subprocess.run(command, capture_output=True, check=False)
+
+    limit("0")
+    try:
+        yield
+    finally:
+        limit("unlimited")
 
 
 @contextmanager
@@ -234,7 +307,13 @@ def _children(pid: int) -> list[int]:
     return [int(child) for file in threads for child in file.read_text().split()]
 
 
-def _postgres_binaries() -> Path | None:
+def redis_binary() -> str | None:
+    """What this machine has of Redis or Valkey."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def postgres_binaries() -> Path | None:
+    """The folder of what this machine has of PostgreSQL."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     # Debian keeps them off the path, a folder for each version.
