@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, assert_never
 
 from attrs import define, field
 
-from asap_proto.errors import AsapError
+from asap_proto.errors import AsapError, StateUnavailable
 from asap_proto.model import AuthScheme, Capabilities, Endpoints, Manifest
 from asap_proto.model import Skill as Described
 from asap_proto.roles import (
@@ -51,7 +52,7 @@ from asap_proto.roles import (
 )
 from asap_proto.stores import StateStore
 
-from .scheduler import WAITS, Clock, Cut, Ended, Process, Story
+from .scheduler import WAITS, Clock, Cut, Ended, Late, Process, Story
 from .skills import SKILLS, Boom, Skill
 from .stores import Lossy
 
@@ -101,6 +102,8 @@ class Worker:
         self.frozen = False
         self.parked: list[Process] = []
         self.thawed = self.renewed = 0.0
+        #: Until when it does not reach its store, beside the times in which nobody does.
+        self.away_until = 0.0
         #: Whether it takes work.
         self.open = True
         self.role = ServerRole(
@@ -156,6 +159,11 @@ class Worker:
             self.thawed = self.agent.world.now
             self._scheduler.thaw(self)
 
+    @property
+    def back(self) -> float:
+        """Since when it reaches its store, or when it will again."""
+        return max(self.away_until, self.agent.away_until)
+
     def stop(self, grace: float) -> None:
         """Takes no more work; what still runs after `grace` seconds is cut off, and then the worker ends."""
         self.open = False
@@ -182,7 +190,8 @@ class Worker:
 
     def _keep(self) -> Story:
         while True:
-            yield from self._keeper.beat()
+            with suppress(StateUnavailable):  # it is tried again in a moment
+                yield from self._keeper.beat()
             yield Pause(self.agent.world.limits.beat_seconds)
 
     def _kept(self, _: Any, error: BaseException | None) -> None:
@@ -255,6 +264,11 @@ class Worker:
                 return store.forget(now=now)
             case _:
                 assert_never(command)
+
+    def unreached(self, command: StoreCommand) -> Any:
+        """What a story hears that does not reach its store, or no longer: at once, or when it has waited for long."""
+        self.agent.world.ledger.unheard(self, command)
+        return Late(None, self.agent.world.some_of([0.0, 0.0, 0.5]), StateUnavailable("the store is away"))
 
     def _watch(self, process: Process, task_id: str, after: int, seconds: float) -> Any:
         if self.agent.store.events(task_id, after=after, most=1):
@@ -359,6 +373,9 @@ class Agent:
     born: int = 0
     #: Whether it has lost tasks that it had accepted, as its store may.
     has_lost: bool = False
+    #: Until when nobody reaches its store, and whether somebody ever could not.
+    away_until: float = 0.0
+    was_away: bool = False
 
     @property
     def name(self) -> str:

@@ -9,9 +9,21 @@ from attrs import evolve
 
 from asap_proto.limits import Limits
 from asap_proto.model import StateSnapshot, TaskRequest, TaskStatus
-from asap_proto.roles import Accept, Invoke, Raised, ServerCommand, TaskRole, Transmit, Write
+from asap_proto.roles import (
+    Accept,
+    Invoke,
+    Raised,
+    Renew,
+    ServerCommand,
+    StoreCommand,
+    TaskRole,
+    Transmit,
+    Write,
+)
 from asap_proto.rules.lifecycle import is_final
+from asap_proto.rules.slot import Fresh
 from asap_proto.stores import Accepted, Change, NonceClaim, TaskEvent, TaskRecord
+from asap_proto.stores.nonces import Nonces
 
 from .agents import Worker
 from .network import Network, Towards
@@ -137,6 +149,43 @@ class LosesSilently(Lossy):
     says_so = False
 
 
+class ComesBackWithoutNonces(Survivor):
+    """Has forgotten the nonces when it is there again, as a cache that was started anew."""
+
+    def go_away(self) -> None:
+        self._nonces = Nonces(self._limits)
+
+
+class ComesBackWithoutTasks(Survivor):
+    """Has lost what was under way when it is there again."""
+
+    def go_away(self) -> None:
+        for id in [*self._live]:
+            self._drop(id)
+
+
+class SaysItWasWritten(Worker):
+    """Says of the end of a task, where the store was away, that it was written."""
+
+    def unreached(self, command: StoreCommand) -> Any:
+        is_end = isinstance(command, Write) and is_final(command.change.record.status)
+        return True if is_end else super().unreached(command)
+
+
+class LetsInWhatCannotBeKept(Worker):
+    """Accepts what its store, which is away, has not."""
+
+    def unreached(self, command: StoreCommand) -> Any:
+        return Fresh() if isinstance(command, Accept) else super().unreached(command)
+
+
+class KeepsNothingAfterwards(Worker):
+    """Cares for its store no more, once that was away."""
+
+    def unreached(self, command: StoreCommand) -> Any:
+        return WAITS if isinstance(command, Renew) else super().unreached(command)
+
+
 class RunsAgain(Worker):
     """Starts a handler once more when its task is over."""
 
@@ -196,6 +245,8 @@ class NeverAnswers(Network):
 
 #: What each world is made of, what is said of it (a part of the failure), and a seed that is soon to show it.
 BROKEN = {
+    ComesBackWithoutNonces: (Parts(ComesBackWithoutNonces), "a nonce was taken twice", 60),
+    ComesBackWithoutTasks: (Parts(ComesBackWithoutTasks), "", 12),
     ForgetsKeys: (Parts(ForgetsKeys), "", 1),
     ForgetsNonces: (Parts(ForgetsNonces), "a nonce was taken twice", 50),
     ForgetsTasks: (Parts(ForgetsTasks), "", 1),
@@ -209,8 +260,11 @@ BROKEN = {
     WritesAfterTheEnd: (Parts(WritesAfterTheEnd), "", 17),
     WritesOver: (Parts(WritesOver), "", 17),
     CountsNoDepth: (Parts(worker=CountsNoDepth), "is at depth 0, below", 1),
+    KeepsNothingAfterwards: (Parts(worker=KeepsNothingAfterwards), "no end after", 17),
+    LetsInWhatCannotBeKept: (Parts(worker=LetsInWhatCannotBeKept), "nobody has accepted it", 1),
     MovesAnyhow: (Parts(worker=MovesAnyhow), "no such move", 1),
     RunsAgain: (Parts(worker=RunsAgain), "is started by", 1),
+    SaysItWasWritten: (Parts(worker=SaysItWasWritten), "is told", 12),
     Shrugs: (Parts(worker=Shrugs), "was told HandlerFailed", 1),
     NeverAnswers: (Parts(network=NeverAnswers), "no end after", 1),
 }

@@ -13,7 +13,7 @@ from asap_proto.errors import CATALOGUE, HandlerInterrupted, InvalidNonce, Inval
 from asap_proto.http import HttpResponse
 from asap_proto.limits import TASK_DEPTH
 from asap_proto.model import Envelope, StateRestore, StateSnapshot, TaskRequest, TaskResponse, TaskStatus
-from asap_proto.roles import Accept, Invoke, ReadEvents, ReadTask, Renew, TakeOver, Write
+from asap_proto.roles import Accept, Invoke, ReadEvents, ReadTask, Renew, StoreCommand, TakeOver, Write
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
 from asap_proto.stores import Refused, TaskEvent, TaskRecord
 
@@ -82,6 +82,8 @@ class Book:
     freed: set[tuple[str, str]] = field(factory=set)
     nonces: set[tuple[str, str]] = field(factory=set)
     messages: set[str] = field(factory=set)
+    #: Answers of the agent itself that it could not keep, or for all it knows: what was done is told all the same.
+    unkept: set[str] = field(factory=set)
 
     def copy(self) -> Book:
         return Book(
@@ -91,6 +93,7 @@ class Book:
             {*self.freed},
             {*self.nonces},
             {*self.messages},
+            {*self.unkept},
         )
 
 
@@ -216,6 +219,14 @@ class Ledger:
             del book.open[new.id]
         entry.record, entry.lease = new, max(entry.lease, new.lease)
 
+    def unheard(self, worker: Worker, command: StoreCommand) -> None:
+        """A store was away when it was asked, or before it could answer."""
+        if isinstance(command, Write):
+            record = command.change.record
+            book = self._books[worker.agent.urn]
+            if record.reply is not None and not book.entries[record.id].is_request:
+                book.unkept.add(record.id)
+
     def taken(self, worker: Worker, command: TakeOver, records: tuple[TaskRecord, ...]) -> None:
         for new in records:
             entry = self._books[worker.agent.urn].entries[new.id]
@@ -279,7 +290,9 @@ class Ledger:
 
     def started(self, worker: Worker, command: Invoke, *, safe: bool) -> None:
         """A handler is started; `safe` if it may be run again, from the start, when its worker was lost."""
-        entry = self._books[worker.agent.urn].entries[command.job.task_id]
+        entry = self.find(worker.agent.urn, command.job.task_id)
+        if entry is None:
+            raise AssertionError(f"a handler of {command.job.task_id} is started, and nobody has accepted it")
         record, answers = entry.record, len(command.task.record.answers)
         entry.starts[answers] += 1
         what = f"a handler of {record.id} is started by {worker.name}, version {command.task.record.version}"
@@ -300,7 +313,7 @@ class Ledger:
         if record.owner not in ("", worker.name):
             told = entry.since if told is None else min(told, entry.since)
         if told is not None and (entry.run <= run.version or record.owner != worker.name):
-            took = self._world.now - max(told, run.started, worker.thawed)
+            took = self._world.now - max(told, run.started, worker.thawed, worker.back)
             most = 2 * self._world.limits.beat_seconds + 1.0 + self._world.slowness
             assert took <= most, f"{run.task_id} ran on for {took:.2f} s after it was to be cancelled, or was lost"
 
@@ -326,6 +339,8 @@ class Ledger:
             if envelope["payload_type"] == "state.query" or (held := (envelope["sender"], key)) in book.freed:
                 continue
             entry = book.entries[book.slots[held]] if held in book.slots else None
+            if entry is not None and entry.record.id in book.unkept:
+                continue
             kept = entry.record.reply if entry else None
             if "error" in answer:
                 code = answer["error"]["data"]["code"]

@@ -202,8 +202,9 @@ class Network:
                 world.hear_twice(orjson.loads(command.request.body))
             self._sent[way] += 1
             arrive = partial(self._hand_over, asked, process, ticket, self._sent[way])
-            for _ in range(times):
-                world.scheduler.call_later(world.delay(), arrive)
+            world.scheduler.call_later(world.delay(), arrive)
+            if times == 2:
+                world.scheduler.call_later(world.delay() + world.held_back(), arrive)
         return WAITS
 
     def emit(self, process: Process, part: HttpResponse | bytes) -> None:

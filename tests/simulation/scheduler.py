@@ -37,10 +37,11 @@ class Cut(BaseException):
 
 @frozen
 class Late:
-    """An answer that a store has given, and that is heard only so many seconds later."""
+    """What a store has answered, or raised, and that is heard only so many seconds later."""
 
     value: Any
     seconds: float
+    error: BaseException | None = None
 
 
 class Place(Protocol):
@@ -248,7 +249,7 @@ class Scheduler:
     def _ask(self, process: Process, command: Any) -> None:
         answer = self._perform(process, command)
         if isinstance(answer, Late):
-            process.tell(answer.value)
+            process.tell(answer.value, answer.error)
             self.call_later(answer.seconds, lambda: self._ready.append(process))
         elif answer is not WAITS:
             process.tell(answer)

@@ -58,6 +58,9 @@ class Survivor(MemoryState):
     def take_over(self, owner: str, *, now: float, until: float, most: int) -> tuple[TaskRecord, ...]:
         return tuple(copied(record) for record in super().take_over(owner, now=now, until=until, most=most))
 
+    def go_away(self) -> None:
+        """Nobody reaches it for a while: what it has, it has still."""
+
 
 class Lossy:
     """A store that tells what was written last, and loses it when the power goes, as a file without fsync does.

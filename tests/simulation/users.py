@@ -22,6 +22,7 @@ from asap_proto.errors import (
     PeerTimedOut,
     PeerUnreachable,
     ResourceNotFound,
+    StateUnavailable,
     StillRunning,
     TakenOver,
     TaskFinished,
@@ -56,12 +57,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTIONS", "AHEAD", "INPUTS", "OLDEST", "Call", "Known", "User"]
 
-#: What any call may come to: the peer could not be reached, was busy for too long, or has lost its worker.
+#: What any call may come to: the peer could not be reached, was busy for too long, has lost its worker, or its store
+#: was away.
 ANY = (
     HandlerInterrupted,
     Overloaded,
     PeerTimedOut,
     PeerUnreachable,
+    StateUnavailable,
     StillRunning,
     TakenOver,
 )
@@ -292,6 +295,8 @@ class User:
             allowed = (*ANY, *(allowed or _failures(envelope)))
             if envelope.id in self.world.heard_twice:
                 allowed = (InvalidNonce, *allowed)
+            was_away = self.world.agents[peer].was_away
+            assert was_away or not isinstance(reply, StateUnavailable), f"the store of {peer} was never away: {reply!r}"
             if self.world.agents[peer].has_lost:
                 allowed = (ResourceNotFound, TaskNotFound, *allowed)
             assert envelope.timestamp is not None, f"{envelope.id} says no time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -153,6 +154,13 @@ class World:
         self._malice = self.some_of([0.0, 0.01, 0.05])
         self._misfortune = self.some_of([0.2, 1.0, 5.0])
         self._mishaps = self.swarm(["worker", "power", "sync", "links", "clock"])
+        # Drawn apart: a world whose stores are always there is the one that it was when none could be away.
+        apart = random.Random(f"the stores of {seed}")
+        self._stores_go_away = apart.random() < 0.5
+        #: How likely it is that a store does what it is asked, and is away before it can say so.
+        self._speechless = apart.choice([0.0, 0.005, 0.03]) if self._stores_go_away else 0.0
+        if self._stores_go_away:
+            self._mishaps.append("store")
         #: What is asked, and of which skills.
         self.actions = self.swarm([*ACTIONS])
         self.skills = self.swarm([*INPUTS])
@@ -218,6 +226,10 @@ class World:
         """How long a message is on its way."""
         return self.scheduler.chance.expovariate(1 / self.weather.delay)
 
+    def held_back(self) -> float:
+        """How much longer the second of two copies takes: where stores go away, it may come after they are back."""
+        return self.some_of([0.0, 1.0, 20.0]) if self._stores_go_away else 0.0
+
     def new_number(self) -> int:
         self._numbers += 1
         return self._numbers
@@ -255,11 +267,13 @@ class World:
             assert self.scheduler.step(), "nobody has anything to do"
         self.closing = True
         self.weather = FAIR
-        self._late = self._malice = 0.0
+        self._late = self._malice = self._speechless = 0.0
         for clock in self._clocks:
             clock.offset = 0.0
         for agent in self.agents.values():
+            agent.away_until = min(agent.away_until, self.now)
             for worker in [*agent.workers.values()]:
+                worker.away_until = min(worker.away_until, self.now)
                 worker.thaw()
             if agent.some_worker() is None:
                 agent.start()
@@ -293,6 +307,8 @@ class World:
                 self._cut_links(agent.urn)
             elif what == "clock" and self._wrong:
                 self._move_clock()
+            elif what == "store":
+                self._lose_store(agent, self.some_of([None, *agent.workers.values()]))
             elif what == "worker" and agent.workers:
                 self._strike(self.some_of([*agent.workers.values()]))
 
@@ -301,6 +317,17 @@ class World:
         self.scheduler.note(f"fate: {agent.name} loses its power")
         agent.lose_power()
         self.scheduler.call_later(self.some_of([0.0, 0.5, 4.0]), agent.start)
+
+    def _lose_store(self, agent: Agent, worker: Worker | None) -> None:
+        """An agent's store is away for a while, for all of its workers or for one."""
+        seconds = self.some_of([0.2, 1.0, 4.0, 12.0])
+        who = worker or agent
+        self.counts["store goes away"] += 1
+        self.scheduler.note(f"fate: {who.name} is without its store for {seconds} s")
+        agent.was_away = True
+        who.away_until = max(who.away_until, self.now + seconds)
+        if isinstance(agent.store, Survivor) and worker is None:
+            agent.store.go_away()
 
     def _cut_links(self, urn: str) -> None:
         """Between an agent and one or all of the others, to it, from it, or both."""
@@ -366,8 +393,16 @@ class World:
     def _perform_there(self, process: Process, command: Any) -> Any:
         worker = process.place
         assert isinstance(worker, Worker), f"{process.name} asks for {command}"
+        is_for_store = isinstance(command, StoreCommand)
+        if is_for_store and self.now < worker.back:
+            self.counts["store away"] += 1
+            return worker.unreached(command)
         answer = worker.perform(process, command)
-        if isinstance(command, StoreCommand):
+        if is_for_store:
+            if self._speechless and self.chances(self._speechless):
+                self.counts["store does what it is asked, and is away"] += 1
+                self._lose_store(worker.agent, self.some_of([None, worker]))
+                return worker.unreached(command)
             if self.chances(self._malice):
                 self._strike(worker)
             if self.chances(self._late):
