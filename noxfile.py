@@ -57,7 +57,9 @@ def tests(session: nox.Session) -> None:
 def thorough(session: nox.Session) -> None:
     """Try every property on thousands of examples, other ones each time: `nox -s thorough -- -k breaker` for some."""
     install(session, "test")
-    session.run("pytest", "--numprocesses=auto", "--hypothesis-profile=thorough", *PROPERTIES, *session.posargs)
+    # A property takes as long as it takes: the watch over tests that hang would end the run after five minutes of one.
+    patience = ("--override-ini=faulthandler_timeout=0", "--hypothesis-profile=thorough")
+    session.run("pytest", "--numprocesses=auto", *patience, *PROPERTIES, *session.posargs)
 
 
 @nox.session
