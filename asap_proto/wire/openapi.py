@@ -52,6 +52,9 @@ REFUSALS: tuple[type[AsapError], ...] = (
 _WHEN_READ = (errors.BadHead, errors.ForeignOrigin, errors.BodyTooLarge, errors.Misdirected, errors.HeadTooLarge)
 
 _AT = "#/components/schemas/"
+#: Keywords of JSON Schema whose values are no schemas, and those whose members are schemas by their names.
+_CONSTANTS = frozenset({"const", "default", "enum", "examples"})
+_NAMED = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
 _JSON = "application/json"
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _WORDS = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
@@ -348,13 +351,21 @@ def _add(made: _Json, name: str, schema: _Json) -> None:
         made[each] = _moved(what, "#/$defs/", _AT)
 
 
-def _moved(value: Any, before: str, after: str) -> Any:
-    """The schema with its references pointing to where what they name stands now."""
+def _moved(value: Any, before: str, after: str, *, named: bool = False) -> Any:
+    """The schema with its references pointing to where what they name stands now; `named` are schemas by their names.
+
+    A value that is a constant is no schema, whatever it looks like; and a name that is also a keyword is but a name.
+    """
     if isinstance(value, list):
         return [_moved(each, before, after) for each in value]
     if not isinstance(value, dict):
         return value
-    moved = {name: _moved(each, before, after) for name, each in value.items()}
+    if named:
+        return {name: _moved(each, before, after) for name, each in value.items()}
+    moved = {
+        name: each if name in _CONSTANTS else _moved(each, before, after, named=name in _NAMED)
+        for name, each in value.items()
+    }
     ref = value.get("$ref")
     if isinstance(ref, str) and (ref == before or ref.startswith(before.rstrip("/") + "/")):
         moved["$ref"] = after + ref.removeprefix(before)

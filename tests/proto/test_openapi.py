@@ -193,5 +193,19 @@ def test_skills_have_requests_of_their_own():
     assert "2.echo.input" not in names
 
 
+def test_a_constant_is_no_reference():
+    """What looks like one in a constant stays as it is; a member with a keyword's name holds references like others."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [{"$ref": "#"}]}, "const": {"$ref": "#/$defs/Word"}},
+        "$defs": {"Word": {"type": "string"}},
+    }
+    manifest = typed_manifest(capabilities=Capabilities(skills=(Skill("echo", "Repeats", schema),)))
+    given = component(describe(manifest), "1.echo.input")
+    assert given.is_valid({"a": {"$ref": "#"}, "const": "word"})
+    assert not given.is_valid({"a": {"$ref": "#/components/schemas/1.echo.input"}})
+    assert not given.is_valid({"const": 1})
+
+
 if __name__ == "__main__":
     READ.write_text(json.dumps(described(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
