@@ -2,7 +2,7 @@
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asap_adapters._shared.bearer import Bearer
@@ -11,8 +11,10 @@ from asap_adapters.auth.jwks import FetchedKeys, KeySet
 from asap_adapters.auth.jwt import Jwt
 from asap_adapters.auth.known import known_logins, known_tokens
 from asap_adapters.auth.signatures import SharedKey, Signatures, Signer
+from asap_proto.errors import Unauthenticated
 from asap_proto.http import HttpRequest, RequestHead
-from asap_testkit import NOW, PEER
+from asap_proto.wire.digests import BodyDigest
+from asap_testkit import NOW, PEER, error_of
 
 from .given import URN
 from .tokens import ISSUER, claims, encoded, made, published
@@ -101,6 +103,74 @@ def test_a_signed_request_with_one_header_changed(data):
     answer = signatures.verify(head, NOW)
     # A blank for another, or a bit of base64 that stands for nothing, changes nothing that was signed.
     assert answer is None or answer == signatures.verify(attrs.evolve(head, headers=SIGNED), NOW)
+
+
+WORDS = st.text("abcdefghij-0123456789", min_size=1, max_size=12)
+BODIES = st.binary(max_size=60)
+SENT = st.fixed_dictionaries({}, optional={"x-idempotency-key": WORDS, "content-encoding": st.just("gzip")})
+AT_PEER = Signatures({"k": SharedKey(SECRET, URN)}, url="https://peer.example")
+
+
+def arrived(headers, body, nonce):
+    """A request as our client signs it, and as it reaches its peer."""
+    request = HttpRequest("POST", "/asap", headers, body)
+    added = Signer("k", SECRET).headers(request, "https://peer.example", now=NOW, nonce=nonce)
+    return RequestHead("POST", "/asap", {"host": "peer.example", **headers, **added}, "192.0.2.1")
+
+
+def replaced(name):
+    return lambda head, other, word: attrs.evolve(head, headers={**head.headers, name: word})
+
+
+def left_out(name):
+    return lambda head, other, word: attrs.evolve(
+        head, headers={each: value for each, value in head.headers.items() if each != name}
+    )
+
+
+def moved(name):
+    """From another request, which was signed by the same key."""
+    return lambda head, other, word: attrs.evolve(head, headers={**head.headers, name: other.headers[name]})
+
+
+CHANGES = {
+    "another method": lambda head, other, word: attrs.evolve(head, method="PUT"),
+    "another path": lambda head, other, word: attrs.evolve(head, path=f"/{word}"),
+    "another key": replaced("x-idempotency-key"),
+    "no key": left_out("x-idempotency-key"),
+    "another coding": replaced("content-encoding"),
+    "no coding": left_out("content-encoding"),
+    "the digest of another body": moved("content-digest"),
+    "no digest": left_out("content-digest"),
+    "the signature of another request": moved("signature"),
+    "another nonce": lambda head, other, word: attrs.evolve(
+        head,
+        headers={**head.headers, "signature-input": head.headers["signature-input"].replace('nonce="', 'nonce="x')},
+    ),
+}
+
+
+@given(SENT, BODIES, WORDS)
+def test_what_our_client_signs_our_agent_believes(headers, body, nonce):
+    """Whose it is, by its nonce, and with the digest of its body."""
+    known = AT_PEER.verify(arrived(headers, body, nonce), NOW)
+    assert (known.urn, known.nonce, known.key_id) == (URN, nonce, "k")
+    digest = BodyDigest(known.digests)
+    digest.feed(body)
+    digest.finish()
+
+
+@given(SENT, BODIES, WORDS, BODIES, st.sampled_from(sorted(CHANGES)))
+def test_any_change_to_what_is_covered_is_refused(headers, body, nonce, other, name):
+    """Its method, its path, its body, and each header that has a meaning: changed, added or taken away."""
+    assume(other != body)
+    head = arrived(headers, body, nonce)
+    changed = CHANGES[name](head, arrived(headers, other, nonce), f"not-{nonce}")
+    assume(changed != head)
+    assert AT_PEER.verify(changed, NOW) is None
+    digest = BodyDigest(AT_PEER.verify(head, NOW).digests)
+    digest.feed(other)
+    assert isinstance(error_of(digest.finish), Unauthenticated)
 
 
 GOOD = made(claims(), "ed-1", "Ed25519")

@@ -156,6 +156,28 @@ def test_a_batch_is_answered_item_by_item(kinds):
     assert ["result" in answer for answer in answers] == [id is not None for id in expected]
 
 
+@given(st.lists(st.tuples(st.sampled_from(["asks", "tells", "unknown skill"]), asap.rpc_ids()), min_size=1, max_size=6))
+def test_each_item_of_a_batch_gets_its_own_answer(items):
+    """Told by its place, also where ids are alike: what was asked there comes back there, or why it does not."""
+    frames, expected = [], []
+    for number, (kind, id) in enumerate(items):
+        payload = {"conversation_id": "c", "skill_id": kind if " " in kind else "echo", "input": {"number": number}}
+        frame = request_frame(id=id, payload=payload)
+        if kind == "tells":
+            del frame["id"]
+        else:
+            expected.append((id, number if kind == "asks" else "asap:capability/skill_not_found"))
+        frames.append(frame)
+    response = link().post(frames)
+    told = []
+    for answer in json.loads(response.body) if response.body else []:
+        if "result" in answer:
+            told.append((answer["id"], answer["result"]["envelope"]["payload"]["result"]["echoed"]["number"]))
+        else:
+            told.append((answer["id"], answer["error"]["data"]["code"]))
+    assert told == expected
+
+
 @given(st.integers(0, 12), st.integers(1, 10))
 def test_a_batch_has_at_least_one_item_and_at_most_so_many(count, most):
     """What is too long is refused before any of it is looked at."""

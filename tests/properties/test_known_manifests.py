@@ -1,6 +1,8 @@
 """A walker over what clients know of a peer that changes, comes and goes: what they are told was so lately enough."""
 
+import pytest
 from attrs import evolve
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -187,6 +189,44 @@ class KnownManifestsMachine(RuleBasedStateMachine):
         if hasattr(self, "clients"):
             counts = self.clients[0]._discovery._manifests.counts()
             assert counts.entries == (self.held is not None)
+
+
+KEPT = sorted(said for said in SAID if SAID[said][2])
+
+
+@given(st.sampled_from(KEPT), st.lists(st.sampled_from(KEPT), max_size=2), st.sampled_from([-1.0, 0.0]))
+def test_a_304_changes_only_what_it_says(first, later, margin):
+    """Without Cache-Control a manifest is fresh for as long again as it was said to be (RFC 9111 section 4.3.4)."""
+    clock = FixedClock()
+    client = ClientRole(ME, fixed_sources(clock), retry=RetryRule(attempts=1))
+    answer = HttpResponse(
+        200,
+        {"content-type": "application/json", "etag": '"1"', "cache-control": first},
+        dump_manifest(echo_manifest()),
+    )
+    assert asks(client, answer)
+    fresh = SAID[first][0]
+    for said in later:
+        clock.move(fresh)
+        assert asks(client, HttpResponse(304, {"cache-control": said} if said else {}))
+        fresh = SAID[said][0] if said else fresh
+    clock.move(max(0.0, fresh + margin))
+    assert asks(client, HttpResponse(304)) is (fresh == 0 or margin == 0.0)
+
+
+def asks(client, answer):
+    """Whether a look-up asks the peer, which answers so."""
+    steps = client.discover()
+    try:
+        shared = next(steps)
+    except StopIteration:
+        return False
+    assert isinstance(next(shared.story), Transmit)
+    with pytest.raises(StopIteration) as end:
+        shared.story.send(answer)
+    with pytest.raises(StopIteration):
+        steps.send(end.value.value)
+    return True
 
 
 TestKnownManifests = KnownManifestsMachine.TestCase
