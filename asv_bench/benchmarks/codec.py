@@ -7,7 +7,9 @@ import orjson
 from asap_adapters.bench import fixtures
 from asap_adapters.bench.measure import in_turn
 
-ROUNDS = 5
+from . import QUICK
+
+ROUNDS = 1 if QUICK else 5
 
 
 def ratio(baseline, ours, items):

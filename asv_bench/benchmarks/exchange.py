@@ -16,12 +16,14 @@ from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.quota import parse_quota
 from asap_proto.stores import Change, Job, MemoryQuotas, MemoryState, NonceClaim, Slot, TaskRecord
 
+from . import QUICK
+
 try:
     from asap_adapters.bench.letters import Letters, template
 except ModuleNotFoundError:  # asv looks for benchmarks with the code of an older commit
     Letters = None
 
-ROUNDS = 5
+ROUNDS = 1 if QUICK else 5
 
 
 class Exchange:

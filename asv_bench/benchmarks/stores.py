@@ -20,9 +20,11 @@ from asap_proto.model import TaskStatus
 from asap_proto.rules.slot import Fresh
 from asap_proto.stores import Change, Job, MemoryState, NonceClaim, Slot, TaskEvent, TaskRecord
 
-ROUNDS = 5
+from . import QUICK
+
+ROUNDS = 1 if QUICK else 5
 CONCURRENT = 100
-REQUESTS = 20
+REQUESTS = 1 if QUICK else 20
 
 
 class Exchange:
@@ -63,7 +65,7 @@ class FinishedTasks:
     """100,000 tasks that end and expire, ten in a second and each kept for a minute."""
 
     timeout = 600
-    COUNT = 100_000
+    COUNT = 1_000 if QUICK else 100_000
     LIMITS = Limits(task_seconds=60.0, nonce_seconds=60.0)
 
     def track_memory_growth(self):
@@ -79,11 +81,11 @@ class FinishedTasks:
             tracemalloc.stop()
 
     def track_sqlite_file_growth(self):
-        """How many times larger the file is after 10,000 than after half of them."""
-        sizes = []
+        """How many times larger the file is after a tenth of them than after half as many."""
+        sizes, count = [], self.COUNT // 10
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "state"
-            for numbers in (range(5_000), range(5_000, 10_000)):
+            for numbers in (range(count // 2), range(count // 2, count)):
                 with SqliteState(path, agent=fixtures.ECHO, limits=self.LIMITS) as state:
                     self.end_tasks(state, numbers)
                 sizes.append(path.stat().st_size)
@@ -124,7 +126,7 @@ class Nonces:
     Redis and PostgreSQL are not measured here: they find a nonce by its key or by an index, in a process of their own.
     """
 
-    params = (1_000, 1_000_000)
+    params = (1_000, 10_000 if QUICK else 1_000_000)
     param_names = ("live",)
     timeout = 600
     FEW = 1_000
