@@ -109,9 +109,12 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(folder), silent=True)
     [built] = folder.glob("*.whl")
     session.chdir(folder)  # away from the checkout
+    # The index is asked once, not for each extra: it is slow to ask, and slow to read.
+    session.run("python", "-m", "pip", "wheel", "-q", f"--wheel-dir={folder}", f"{built}[all]")
     for extra, code in EXTRAS.items():
         python = clean_python(session, folder / (extra or "bare"))
-        pip_install(session, python, f"{built}[{extra}]" if extra else str(built))
+        what = f"{built}[{extra}]" if extra else str(built)
+        pip_install(session, python, what, "--no-index", f"--find-links={folder}")
         session.run(python, "-W", "error", "-I", "-c", code, external=True)
     session.run(str(Path(python).with_name("asap")), "--help", silent=True, external=True)
 
@@ -257,6 +260,6 @@ def clean_python(session: nox.Session, folder: Path) -> str:
     return python
 
 
-def pip_install(session: nox.Session, python: str, what: str) -> None:
+def pip_install(session: nox.Session, python: str, *what: str) -> None:
     """Install into the environment of that interpreter; the little that is imported there is compiled then."""
-    session.run("python", "-m", "pip", "--python", python, "install", "-qU", "--no-compile", what)
+    session.run("python", "-m", "pip", "--python", python, "install", "-qU", "--no-compile", *what)
