@@ -148,6 +148,20 @@ class References:
             peer.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One release after the other: workers are given runs of this list, and so start the peers of few releases each."""
+    places = [place for place, item in enumerate(items) if item.path.parent == HERE]
+    for place, item in zip(places, sorted((items[place] for place in places), key=_met), strict=True):
+        items[place] = item
+
+
+def _met(item: pytest.Item) -> int:
+    """The place of the release that a test meets, behind the last of them where it meets none."""
+    given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    ends = {given.get("release"), *given.get("pair", ()), *given.get("our_pair", ())}
+    return next((place for place, release in enumerate(RELEASES) if release in ends), len(RELEASES))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
