@@ -194,7 +194,7 @@ def locust(session: nox.Session) -> None:
 def interop(session: nox.Session) -> None:
     """Meet released peers: their clients against our servers, ours against theirs."""
     install(session, "test")
-    folder = Path(session.virtualenv.location).resolve().with_name("interop-refs")
+    folder = session.cache_dir.resolve() / "interop-refs"
     for name, version in REFERENCES.items():
         pip_install(session, clean_python(session, folder / name), f"asap-protocol{version}")
     session.run("pytest", "--numprocesses=auto", "tests/interop", f"--references={folder}", *session.posargs)
@@ -237,6 +237,12 @@ def contract(session: nox.Session) -> None:
     """Hold real servers to the description of their agent for a while; arguments as for `fuzz`."""
     install(session, "contract")
     session.run("python", "tests/fuzz/contract.py", *session.posargs)
+
+
+@nox.session(default=False, python="3.11")
+def shared(session: nox.Session) -> None:
+    """Make one environment with what `docs`, `contract`, `bench` and `fuzz` install: CI runs them in it."""
+    install(session, "docs", "contract", "bench", "fuzz")
 
 
 def install(session: nox.Session, *groups: str, package: str = ".[all]") -> None:
