@@ -361,7 +361,7 @@ class ClientRole:
             return [_one(envelope, by_id.get(id), id) for id, envelope, _ in calls]
 
         results = yield from self._attempts(post, read)
-        self._leaves |= any(isinstance(one, MispairedReply) for one in results)
+        self._leaves = any(isinstance(one, MispairedReply) for one in results)
         if any(isinstance(one, AsapError) and tells_of_change(one) for one in results):
             yield from self._discovery.forget()
         return results
@@ -499,7 +499,7 @@ class ClientRole:
 
 def _most_of(error: BatchTooLarge, *, below: int) -> int:
     """How many items the peer takes: as it says, where that is fewer than it refused, else half."""
-    details = error.facts.get("data", {}).get("details")
+    details = error.facts["data"].get("details")
     most = details.get("most") if details.__class__ is dict else None
     return most if most.__class__ is int and 0 < most < below else max(1, below // 2)
 

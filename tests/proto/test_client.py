@@ -93,6 +93,8 @@ def test_what_is_sent_within_a_task_carries_its_trace_and_depth():
     assert client().compose(PEER, TaskCancel("t"), within=job).extensions is None
     with pytest.raises(NestedTooDeep):
         client().compose(PEER, WORK, within=Job(WORK, letter(), "task", 10, None))
+    with pytest.raises(NestedTooDeep):
+        client(limits=Limits(task_depth=3)).compose(PEER, WORK, within=job)
 
 
 @pytest.mark.proves("client.request")
@@ -259,6 +261,7 @@ def test_a_peer_that_keeps_failing_is_left_alone():
         assert isinstance(fails(steps, REFUSED), PeerUnreachable)
     error = fails(role.send(letter()), None)
     assert isinstance(error, CircuitOpen)
+    assert error.message
     assert error.facts == {"open_for_seconds": 60.0}
     clock.move(60.0)
     probe = role.send(letter())

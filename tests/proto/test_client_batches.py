@@ -60,6 +60,7 @@ def test_a_batch_is_one_array():
     replies = finish(steps, http([ok("req-3", "x"), 5, {"id": 5}, failed, ok("req-1", "a")]))
     assert replies[0].correlation_id == "a"
     assert [type(reply) for reply in replies[1:]] == [TaskNotFound, MispairedReply, MalformedReply]
+    assert all(reply.message for reply in replies[1:])
 
 
 def test_leaves_a_connection_that_gave_anothers_answer_to_an_item():
@@ -83,7 +84,8 @@ def test_a_peer_that_takes_no_batches(data):
     refusal = {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid request", "data": data}, "id": None}
     command = asks(steps, http(refusal))
     assert isinstance(command, Together)
-    assert (len(command.stories), command.most) == (2, 10)
+    assert command.most == 10
+    assert [sent(asks(story))["params"]["envelope"]["id"] for story in command.stories] == ["a", "b"]
     assert finish(steps, ("one", "two")) == ["one", "two"]
     assert isinstance(asks(role.send_batch([letter()])), Together)
 
@@ -101,15 +103,24 @@ def test_a_batch_that_fails_as_a_whole(answer, error):
     assert len(results) == 2
     assert all(isinstance(result, error) for result in results)
     assert not isinstance(results[0], InvalidRequest)
+    assert results[0].message
 
 
 def test_large_batches_are_sent_in_pieces():
-    """As many as the limit allows in each; an empty one is not sent at all."""
+    """As many as the limit allows in each, until all are answered; an empty one is not sent at all."""
     role = client(limits=Limits(batch_items=2))
-    steps = role.send_batch([letter()] * 3)
+    steps = role.send_batch([letter(id=id) for id in "abcde"])
     assert len(sent(asks(steps))) == 2
+    assert len(sent(asks(steps, http([ok("req-1", "a"), ok("req-2", "b")])))) == 2
     assert len(sent(asks(steps, HttpResponse(404)))) == 1
-    assert len(finish(steps, HttpResponse(404))) == 3
+    results = finish(steps, http([ok("req-5", "e")]))
+    assert [getattr(result, "correlation_id", type(result)) for result in results] == [
+        "a",
+        "b",
+        PeerRefused,
+        PeerRefused,
+        "e",
+    ]
     assert finish(role.send_batch([])) == []
 
 
@@ -129,24 +140,38 @@ def test_a_batch_over_a_link():
     assert wire.run(wire.client.discover()) == echo_manifest()
 
 
-def too_large(most):
-    data = {"code": "asap:protocol/batch_too_large", "error": "no", "details": {"most": most}}
+def too_large(details):
+    data = {"code": "asap:protocol/batch_too_large", "error": "no", "details": details}
     return http({"jsonrpc": "2.0", "error": {"code": -32600, "message": "m", "data": data}, "id": None})
 
 
 @pytest.mark.proves("client.batch")
-@pytest.mark.parametrize(("most", "sent"), [(2, 2), (0, 1), (9, 1), ("x", 1), (True, 1)])
-def test_a_peer_that_takes_smaller_batches(most, sent):
+@pytest.mark.parametrize(
+    ("details", "most"),
+    [
+        ({"most": 1}, 1),
+        ({"most": 3}, 3),
+        ({"most": 4}, 2),
+        ({"most": 9}, 2),
+        ({"most": 0}, 2),
+        ({"most": "3"}, 2),
+        ({"most": True}, 2),
+        ({}, 2),
+        (3, 2),
+        (None, 2),
+    ],
+)
+def test_a_peer_that_takes_smaller_batches(details, most):
     """Is sent what it takes; where it does not say so in earnest, half of what it refused."""
-    role = client()
-    steps = role.send_batch([letter(), letter(), letter()])
-    assert len(json.loads(asks(steps).request.body)) == 3
-    assert len(json.loads(asks(steps, too_large(most)).request.body)) == sent
+    steps = client().send_batch([letter()] * 4)
+    assert len(sent(asks(steps))) == 4
+    assert len(sent(asks(steps, too_large(details)))) == most
 
 
 @pytest.mark.proves("client.batch")
 def test_a_peer_that_refuses_a_batch_of_one():
-    """Takes none."""
-    steps = client().send_batch([letter()])
+    """Takes none; one that refuses two may."""
+    steps = client().send_batch([letter(), letter()])
     asks(steps)
-    assert isinstance(asks(steps, too_large(1)), Together)
+    assert len(sent(asks(steps, too_large(None)))) == 1
+    assert isinstance(asks(steps, too_large({"most": 1})), Together)

@@ -134,15 +134,16 @@ def test_a_key_is_checked_before_anything_is_sent():
     assert isinstance(fails(client().stream(letter(), idempotency_key="a\nb"), None), InvalidValue)
 
 
+@pytest.mark.parametrize("number", [0, 7])
 @pytest.mark.parametrize("lost", [BROKEN, SILENT, None], ids=["broken", "silent", "ended"])
-def test_a_connection_that_drops_is_opened_again(lost):
+def test_a_connection_that_drops_is_opened_again(lost, number):
     """With the same key and id, from the event last seen, whatever had ended it."""
     steps = client().stream(letter())
     first = json.loads(opened(steps).request.body)
     hears(steps, HEAD)
-    hears(steps, event(update(1), 7), update(1))
+    hears(steps, event(update(1), number), update(1))
     assert asks(steps, lost) == Pause(1.0)
-    second = json.loads(opened(steps, seen=7).request.body)
+    second = json.loads(opened(steps, seen=number).request.body)
     hears(steps, HEAD)
     ends(steps, event(response(), 8), response())
     assert (first["id"], first["params"]["idempotency_key"]) == (second["id"], second["params"]["idempotency_key"])
@@ -188,14 +189,19 @@ def test_a_connection_that_brings_something_new_is_a_first_try():
 
 def test_what_was_told_before_is_nothing_new():
     """A peer that begins anew each time is not followed for ever, and nothing is delivered twice."""
+    before = event(update(1), 0) + event(update(2), 1)
     steps = client(retry=RetryRule(attempts=2)).stream(letter())
     opened(steps)
     hears(steps, HEAD)
-    hears(steps, event(update(1), 0) + event(update(2), 1), update(1), update(2))
+    hears(steps, before, update(1), update(2))
     assert isinstance(asks(steps, BROKEN), Pause)
     opened(steps, seen=1)
     hears(steps, HEAD)
-    hears(steps, event(update(1), 0) + event(update(2), 1))
+    hears(steps, before + event(update(3), 2), update(3))
+    assert isinstance(asks(steps, BROKEN), Pause)
+    opened(steps, seen=2)
+    hears(steps, HEAD)
+    hears(steps, before)
     assert isinstance(fails(steps, BROKEN), PeerUnreachable)
 
 
@@ -270,15 +276,29 @@ def test_what_a_stream_ends_with(payload, is_last):
         (b"data: " + b"[" * 101 + b"]" * 101 + b"\n\n", MalformedReply),
         (event(envelope_of(TaskResponse("task_1", TaskStatus.COMPLETED), correlation_id="other"), 1), MispairedReply),
         (b"data: " + b"x" * 2001 + b"\n", MalformedReply),
+        (event(envelope_of({"chunk": [0] * 100}, payload_type="TaskStream")), MalformedReply),
+        (event(envelope_of({"task_id": 1}, payload_type="task.response")), MalformedReply),
     ],
-    ids=["no JSON", "no envelope", "deep", "another's", "too long"],
+    ids=["no JSON", "no envelope", "deep", "another's", "too long", "too many values", "no payload"],
 )
 def test_what_no_peer_may_say_ends_the_stream(text, error):
     """It would say the same again."""
-    steps = client(limits=Limits(reply_bytes=2000)).stream(letter())
+    steps = client(limits=Limits(reply_bytes=2000, json_values=100)).stream(letter())
     opened(steps)
     hears(steps, HEAD)
-    assert isinstance(fails(steps, text), error)
+    said = fails(steps, text)
+    assert isinstance(said, error)
+    assert said.message
+
+
+def test_what_a_newer_peer_says_besides_is_passed_over():
+    """Of an envelope as of its payload, as in a single answer."""
+    said = load(dump(encode(update(1))), depth=9)
+    said["payload"]["mood"] = said["weather"] = "fair"
+    steps = client().stream(letter())
+    opened(steps)
+    hears(steps, HEAD)
+    hears(steps, write_event(dump(said), "1"), update(1))
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def sent(wire):
 
 
 def test_a_peer_that_says_what_it_takes_is_sent_that_from_then_on():
-    """The first request is sent as it is; the manifest says it as well."""
+    """The first request is sent as it is; the manifest says it as well, and the head of a stream."""
     wire = link(server=SERVER, client={"agreement": Agreement(CODINGS)})
     for number in range(2):
         wire.run(wire.client.send(large(id=f"letter-{number}")))
@@ -228,6 +228,10 @@ def test_a_peer_that_says_what_it_takes_is_sent_that_from_then_on():
     wire.run(wire.client.send(large()))
     assert sent(wire) == [None, "gzip"]
     assert len(wire.ran) == 1
+    wire = link(server=SERVER, client={"agreement": Agreement(CODINGS)})
+    for number in range(2):
+        wire.run(wire.client.stream(large(id=f"letter-{number}")))
+    assert sent(wire) == [None, "gzip"]
 
 
 def test_a_peer_that_says_nothing_is_never_sent_any():
@@ -246,11 +250,12 @@ def test_a_client_without_an_agreement_compresses_nothing():
     assert sent(wire) == [None, None]
 
 
-def test_small_requests_are_sent_as_they_are():
-    """Whatever was agreed."""
-    wire = link(server=SERVER, client={"agreement": Agreement(("gzip",), "gzip")})
-    wire.run(wire.client.send(letter()))
-    assert sent(wire) == [None]
+@pytest.mark.parametrize(("fewer", "kind"), [(0, Transmit), (1, Compress)])
+def test_small_requests_are_sent_as_they_are(fewer, kind):
+    """Whatever was agreed: up to the limit, and to the byte."""
+    size = len(asks(client().send(large())).request.body)
+    role = client(Agreement(("gzip",), "gzip"), limits=Limits(compress_bytes=size - fewer))
+    assert isinstance(asks(role.send(large())), kind)
 
 
 def test_a_request_that_does_not_shrink_is_sent_as_it_is():

@@ -11,6 +11,7 @@ from asap_proto.errors import (
     PeerUnreachable,
     RemoteFault,
     SkillNotFound,
+    TaskNotFound,
     UnverifiedManifest,
 )
 from asap_proto.http import HttpResponse, TransportFailure
@@ -270,17 +271,13 @@ def test_a_failure_where_nothing_was_held_drops_nothing():
     assert asker.counts() == ManifestCounts(misses=1, fetches=1)
 
 
-UNKNOWN_SKILL = HttpResponse(
-    200,
-    {},
-    dump(
-        {
-            "jsonrpc": "2.0",
-            "id": "req-1",
-            "error": {"code": -32602, "message": "m", "data": {"code": SkillNotFound.kind.code}},
-        }
-    ),
-)
+def failed(error, id="req-1"):
+    """An answer that reports such an error."""
+    told = {"code": -32602, "message": "m", "data": {"code": error.kind.code}}
+    return HttpResponse(200, {}, dump({"jsonrpc": "2.0", "id": id, "error": told}))
+
+
+UNKNOWN_SKILL = failed(SkillNotFound)
 
 
 @pytest.mark.proves("client.manifest-dropped")
@@ -319,6 +316,9 @@ def test_a_peer_that_fails_otherwise_is_what_it_was():
     asks(steps)
     with pytest.raises(PeerRefused):
         steps.send(HttpResponse(400))
+    errors = b"[" + failed(TaskNotFound, "req-3").body + b"]"
+    results, _ = asker.asked(HttpResponse(200, {}, errors), steps=asker.role.send_batch([letter()]))
+    assert isinstance(results[0], TaskNotFound)
     assert asker.counts().dropped == 0
 
 
