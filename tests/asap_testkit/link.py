@@ -73,6 +73,9 @@ from .stories import asks
 C = TypeVar("C")
 R = TypeVar("R")
 
+#: By this time, in monotonic seconds, whatever is waited for has come; days after the clock of a link began.
+_TOO_LATE = 200_000.0
+
 Skill = Callable[[Job], Any] | Callable[[Job, TaskRole], Steps[Any]]
 
 
@@ -307,10 +310,11 @@ class Link:
         return "started"
 
     def _watch(self, command: Watch) -> None:
-        """While a stream waits, what runs in the background goes on; else time passes."""
+        """While a stream waits, what runs in the background goes on; else time passes, though not for ever."""
         if self.background:
             self.run(self.background.popleft())
         else:
+            assert self.clock.elapsed() < _TOO_LATE, "a stream waits for what nobody runs"
             self.clock.move(command.seconds)
 
     def _open(self, command: OpenStream) -> HttpResponse | TransportFailure:
