@@ -247,7 +247,7 @@ class TaskRole:
 
         def released(record: TaskRecord, now: float) -> Change:
             if unless_cancelled and record.cancel is not None:
-                raise TaskCancelled(record.cancel)
+                raise TaskCancelled
             runs = record.runs if begun or record.status is not _WORKING else record.runs - 1
             return self._next(record, now, owner="", lease=0.0, runs=runs)
 
@@ -354,7 +354,7 @@ class TaskRole:
     def _suspend(self, question: JsonObject) -> Steps[Settled]:
         def waiting(record: TaskRecord, now: float) -> Change:
             if record.cancel is not None:  # somebody asked for that meanwhile: it is not to wait for an answer
-                raise TaskCancelled(record.cancel)
+                raise TaskCancelled
             check_move(record.id, record.status, to=_WAITING)
             event = TaskEvent(record.events + 1, now, "input_required", _WAITING, question)
             return self._next(

@@ -7,7 +7,8 @@ import pytest
 from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
 from asap_proto.roles import Cancelled, Interrupt, Observe, Pause, Returned, Watch
-from asap_testkit import asks, finish, link, request_frame
+from asap_proto.roles.working import Work
+from asap_testkit import asks, finish, fixed_sources, link, request_frame
 from asap_testkit.receiving import admitted, answer_of, hold, payload_of, record_at, role
 
 ASYNC = {"prefer": "respond-async"}
@@ -105,3 +106,16 @@ def test_a_request_that_there_is_no_room_for():
     response = finish(steps)
     assert (response.status, response.headers["retry-after"]) == (503, "1")
     assert answer_of(response)["error"]["data"]["code"] == counted.event.code
+
+
+def test_how_often_a_task_was_asked_for_is_known_while_it_is_in_hand():
+    """And no longer: a run of it that comes later has not been asked for yet."""
+    work = Work("a", fixed_sources(), Limits(), skills=(), restartable=(), durable=False, worker="one")
+    work.want("task_1", 1)
+    assert work.wanted == {}
+    work.take("task_1")
+    for times in (1, 2):
+        work.want("task_1", 1)
+        assert work.wanted == {"task_1": times}
+    work.let_go("task_1")
+    assert work.wanted == {}

@@ -10,6 +10,7 @@ from asap_proto.errors import MalformedJson, MalformedReply, PeerRefused
 from asap_proto.http import HttpResponse, RequestHead, TransportFailure
 from asap_proto.limits import INFLATE_FREE, INFLATE_RATIO, Limits
 from asap_proto.roles import ClientRole, Compress, OpenStream, Pause, ReadStream, ServerRole, Transmit
+from asap_proto.roles.compressing import compressed_response
 from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.compression import Agreement
 from asap_proto.rules.forwarding import parse_proxies
@@ -147,6 +148,14 @@ def test_a_small_body_never_shrinks_too_much():
     story = server.receive(admitted(server, accept_encoding="gzip"), body)
     link().reach(story, Compress)
     assert finish(story, b"p").body == b"p"
+
+
+def test_a_body_that_may_shrink_to_anything():
+    """Up to the size that whoever inflates it looks at no ratio for; whatever its status."""
+    steps = compressed_response(HttpResponse(201, {"x": "y"}, bytes(INFLATE_FREE)), "gzip", Limits())
+    asks(steps)
+    headers = {"x": "y", "vary": "accept-encoding", "content-encoding": "gzip"}
+    assert finish(steps, b"p") == HttpResponse(201, headers, b"p")
 
 
 # -- what is published -----------------------------------------------------------------------------------------------

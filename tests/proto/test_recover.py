@@ -1,6 +1,7 @@
 """What becomes of a task whose worker was lost, of one that waits for room, and of one that a worker holds in vain."""
 
 import pytest
+from attrs import evolve
 
 from asap_proto.limits import Limits
 from asap_proto.model import TaskCancel, TaskStatus
@@ -82,6 +83,7 @@ def test_a_run_that_was_lost_is_not_made_again():
     told, error = query(second, task_id)
     assert (told["status"], error["code"], error["data"]["code"]) == ("failed", -32603, "asap:execution/interrupted")
     assert error["data"]["details"] == {"runs": 1}
+    assert error["data"]["error"]
     retried = second.post(request_frame(key="k"))
     assert (retried.status, answer_of(retried)["error"]) == (200, error)
 
@@ -136,6 +138,29 @@ def test_a_task_that_was_told_something_may_be_lost_as_often():
     second = worker("b", beside=first, skills={"echo": ask_once}, limits=limits, server={"restartable": ["echo"]})
     second.run(second.server.recover(take_over(second)))
     assert query(second, task_id)[0]["result"]["message_id"] == "m"
+
+
+@pytest.mark.proves("recovery.takeover", "task.cancel")
+def test_a_run_that_was_lost_and_is_to_be_cancelled():
+    """Is cancelled, as was asked, though nobody knows how much of it was done."""
+    first = worker("a")
+    task_id = lose(first, request_frame())
+    second = worker("b", beside=first)
+    second.run(second.server.recover(evolve(take_over(second), cancel="enough")))
+    record = record_at(second, task_id)
+    assert (record.status, record.runs) == (TaskStatus.CANCELLED, 1)
+
+
+@pytest.mark.proves("recovery.takeover")
+def test_a_task_that_was_lost_while_it_was_restored():
+    """Has failed, and says why: what it was to go on from was never written down."""
+    first = worker("a")
+    task_id = lose(first, request_frame())
+    second = worker("b", beside=first)
+    second.run(second.server.recover(evolve(take_over(second), restored=1)))
+    told, error = query(second, task_id)
+    assert (told["status"], error["data"]["code"]) == ("failed", "asap:execution/interrupted")
+    assert error["data"]["error"]
 
 
 @pytest.mark.proves("recovery.takeover")

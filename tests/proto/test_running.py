@@ -3,10 +3,19 @@
 import pytest
 from attrs import evolve
 
-from asap_proto.errors import InvalidInput, InvalidValue, Overloaded, StateUnavailable, TakenOver
+from asap_proto.errors import Fault, IllegalMove, InvalidInput, InvalidValue, Overloaded, StateUnavailable, TakenOver
 from asap_proto.limits import Limits
-from asap_proto.model import McpToolResult, TaskResponse, TaskStatus, TaskUpdate, TextPart
+from asap_proto.model import (
+    McpToolCall,
+    McpToolResult,
+    StateSnapshot,
+    TaskResponse,
+    TaskStatus,
+    TaskUpdate,
+    TextPart,
+)
 from asap_proto.roles import (
+    Failed,
     InputNeeded,
     Invoke,
     Pause,
@@ -21,19 +30,45 @@ from asap_proto.roles import (
 )
 from asap_proto.roles.commands import Cancelled
 from asap_proto.roles.running import TaskCancelled, TaskRole, artifact_uri, error_id
-from asap_proto.stores import Started
+from asap_proto.stores import NEVER, Change, Started, TaskEvent
 from asap_proto.wire import jsonrpc
-from asap_testkit import NOW, PEER, FixedClock, asks, error_of, finish, fixed_sources, link, request_frame, told
+from asap_testkit import (
+    ME,
+    NOW,
+    PEER,
+    FixedClock,
+    asks,
+    error_of,
+    finish,
+    fixed_sources,
+    letter,
+    link,
+    request_frame,
+    told,
+)
 from asap_testkit.receiving import answer_of, hold, payload_of, receive, writes
 from asap_testkit.records import job_of, record_of, snapshot_of
 
 AT = NOW.timestamp()
-WORKING, CANCELLED = TaskStatus.WORKING, TaskStatus.CANCELLED
+WORKING, WAITING, CANCELLED = TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED, TaskStatus.CANCELLED
 
 
 def a_task(limits=Limits(), **changes):  # noqa: B008  (frozen)
     """A task that worker `one` runs, for the first time."""
     return TaskRole(record_of(**changes), PEER, fixed_sources(), limits)
+
+
+def envelope_in(member):
+    """The envelope that a request is answered with."""
+    return jsonrpc.read_member(member)["result"]["envelope"]
+
+
+def answer_by(id, payload, name="task.response"):
+    """An envelope from the agent to whoever sent `letter`, as plain JSON values."""
+    return {
+        "id": id, "asap_version": "0.1", "timestamp": "2026-01-02T03:04:05.123456Z", "sender": PEER, "recipient": ME,
+        "payload_type": name, "payload": payload, "correlation_id": "letter-1", "trace_id": None, "extensions": None,
+    }  # fmt: skip
 
 
 class Meanwhile(Started):
@@ -98,10 +133,11 @@ def test_what_is_saved_is_a_copy_with_a_version_and_an_id():
     data["list"].append(2)
     assert (change.record.snapshots, change.record.restored, change.record.events) == (2, None, 1)
     assert finish(steps, True) == change.snapshot
-    snapshot = change.snapshot
-    assert (snapshot.version, snapshot.data, snapshot.checkpoint, snapshot.created_at) == (2, {"list": [1]}, True, NOW)
-    [event] = change.events
-    assert (event.kind, event.data) == ("snapshot", {"snapshot_id": snapshot.id, "version": 2, "checkpoint": True})
+    id = change.snapshot.id
+    assert change.snapshot == StateSnapshot(id, "task_1", 2, {"list": [1]}, NOW, True)
+    said = {"snapshot_id": id, "version": 2, "checkpoint": True}
+    assert change.events == (TaskEvent(1, AT, "snapshot", WORKING, said),)
+    assert not writes(task.save({})).snapshot.checkpoint
 
 
 @pytest.mark.proves("state.save")
@@ -126,8 +162,10 @@ def test_an_artifact_is_written_with_its_parts():
     change = writes(steps := a_task().artifact("picture", [TextPart("a house"), TextPart("a tree")]))
     artifact = finish(steps, True)
     assert (artifact.task_id, artifact.name, len(set(artifact.parts))) == ("task_1", "picture", 2)
+    assert artifact.created_at == NOW
     [event] = change.events
-    assert (event.kind, event.data["artifact"]["id"]) == ("artifact", artifact.id)
+    assert (event.number, event.at, event.kind, event.status) == (1, AT, "artifact", WORKING)
+    assert event.data["artifact"]["id"] == artifact.id
     assert event.data["parts"] == [{"type": "text", "content": "a house"}, {"type": "text", "content": "a tree"}]
     assert artifact_uri("task_1", artifact.id) == f"asap:artifact:task_1/{artifact.id}"
 
@@ -145,7 +183,7 @@ MISTAKES = {
     "many words": (lambda task: task.progress(1, "x" * 100), "too many for what is said of progress"),
     "deep question": (lambda task: task.need_input({"question": DEEP}), "nested deeper than 5 levels"),
     "long question": (lambda task: task.need_input({"question": "x" * 100}), "too many for a question"),
-    "large artifact": (lambda task: task.artifact("x" * 100, []), "give a FilePart with a URI"),
+    "large artifact": (lambda task: task.artifact("x" * 100, []), "too many for an artifact (give a FilePart"),
 }
 
 
@@ -171,6 +209,7 @@ def test_each_question_has_its_answer():
     with pytest.raises(InputNeeded) as caught:
         steps.send(task.record)
     assert caught.value.question == {"question": "third?"}
+    assert caught.value.args == (caught.value.question,)
     assert not isinstance(caught.value, Exception)
 
 
@@ -187,15 +226,27 @@ def test_an_answer_that_has_just_come():
 def test_a_run_that_ends_in_a_question():
     """Leaves a task that waits, owned by nobody, until it is told or forgotten; who asked is told the question."""
     task, question = a_task(), {"question": "where to?"}
+    before = task.record
     change = writes(steps := task.settle(Suspended(question)))
-    record = change.record
-    assert (record.status, record.owner, record.lease) == ("input_required", "", float("inf"))
-    assert (record.question, record.expires, record.reply) == (question, record.updated + 86_400.0, None)
-    assert [(event.kind, event.data) for event in change.events] == [("input_required", question)]
+    waits = {"status": WAITING, "owner": "", "lease": NEVER, "expires": AT + 86_400.0, "question": question}
+    assert change == Change(
+        evolve(before, version=2, updated=AT, events=1, **waits),
+        (TaskEvent(1, AT, "input_required", WAITING, question),),
+    )
     settled = finish(steps, True)
     assert settled.error is None
-    payload = jsonrpc.read_member(settled.member)["result"]["envelope"]["payload"]
-    assert (payload["status"], payload["result"]) == ("input_required", question)
+    envelope = envelope_in(settled.member)
+    assert {**envelope, "payload": None} == answer_by("01KDYAK3830000000000000001", None)
+    assert (envelope["payload"]["status"], envelope["payload"]["result"]) == ("input_required", question)
+
+
+@pytest.mark.proves("task.question")
+def test_a_question_of_a_handler_that_was_cut_off():
+    """Stands once it is written: nobody has asked for a cancel, and no other worker has the task."""
+    task = a_task()
+    task.interrupted = True
+    writes(steps := task.settle(Suspended({"question": "?"})))
+    assert finish(steps, True).error is None
 
 
 @pytest.mark.proves("task.cancel", "task.question")
@@ -236,6 +287,7 @@ def test_a_cancelled_task_tells_whatever_is_called_next(name, how):
     with pytest.raises(TaskCancelled) as caught:
         told(CALLS[name](task), *answers)
     assert not isinstance(caught.value, Exception)
+    assert caught.value.args == (task.record.cancel,)
 
 
 @pytest.mark.proves("task.cancel")
@@ -295,8 +347,42 @@ def test_a_handler_whose_task_was_cancelled_meanwhile(name):
     steps = CALLS[name](a_task())
     if isinstance(next(steps), Write):
         asks(steps, False)
-    with pytest.raises(TaskCancelled):
+    with pytest.raises(TaskCancelled) as caught:
         steps.send(record_of(version=2, status=CANCELLED, cancel="enough"))
+    assert caught.value.args == ("enough",)
+
+
+#: What is done with a task around its handler.
+AROUND = {
+    "begin": TaskRole.begin,
+    "release": TaskRole.release,
+    "settle": lambda task: task.settle(TimedOut()),
+    "give up": lambda task: task.settle(Cancelled()),
+    "suspend": lambda task: task.settle(Suspended({"question": "?"})),
+}
+
+
+@pytest.mark.proves("recovery.fencing", "task.cancel")
+@pytest.mark.parametrize("name", AROUND)
+def test_a_run_whose_task_was_cancelled_meanwhile(name):
+    """Has no task any more: there is no handler left to be told of the cancel, be it found now or known before."""
+    steps = AROUND[name](a_task())
+    if isinstance(next(steps), Write):
+        asks(steps, False)
+    over = record_of(version=2, status=CANCELLED, cancel="enough")
+    error = error_of(steps.send, over)
+    assert isinstance(error, TakenOver)
+    assert error.message
+    assert isinstance(error_of(next, AROUND[name](a_task(status=CANCELLED, cancel="enough"))), TakenOver)
+
+
+@pytest.mark.proves("lifecycle.table")
+@pytest.mark.parametrize(("name", "status"), [("settle", "failed"), ("suspend", "input_required")])
+def test_a_run_that_never_began_does_not_end(name, status):
+    """The table has no such move; the error names the task."""
+    error = error_of(next, AROUND[name](a_task(status=TaskStatus.SUBMITTED)))
+    assert isinstance(error, IllegalMove)
+    assert error.facts == {"from_state": "submitted", "to_state": status, "task_id": "task_1"}
 
 
 @pytest.mark.proves("recovery.fencing")
@@ -335,8 +421,9 @@ def test_a_handler_that_was_cut_off_for_another_worker():
     assert asks(steps) == ReadTask("task_1", AT)
     record = writes(steps, evolve(task.record, version=5)).record
     assert (record.status, record.owner, record.version) == ("working", "", 6)
-    with pytest.raises(TakenOver):
+    with pytest.raises(TakenOver) as caught:
         steps.send(True)
+    assert caught.value.message
 
 
 @pytest.mark.proves("recovery.fencing", "task.cancel")
@@ -355,11 +442,16 @@ def test_a_handler_that_was_cut_off_for_another_worker_just_before_a_cancel():
 
 @pytest.mark.proves("task.cancel")
 def test_a_handler_that_gives_up_by_itself():
-    """Its task is cancelled, though nobody asked for that."""
-    task = a_task()
+    """Its task is cancelled, though nobody asked for that, at the time that its answer says."""
+    clock = FixedClock()
+    task = TaskRole(record_of(), PEER, fixed_sources(clock), Limits())
     steps = task.settle(Cancelled())
     assert asks(steps) == ReadTask("task_1", AT)
-    assert writes(steps, task.record).record.status is CANCELLED
+    clock.move(1.0)
+    change = writes(steps, task.record)
+    assert (change.record.status, change.record.updated, change.events[0].at) == (CANCELLED, AT, AT)
+    payload = {"task_id": "task_1", "status": "cancelled", "result": None, "final_state": None, "metrics": None}
+    assert envelope_in(finish(steps, True).member) == answer_by("1", payload)
 
 
 # -- where the store is away -----------------------------------------------------------------------------------------
@@ -489,6 +581,15 @@ def test_a_write_that_was_made_though_the_store_could_not_say_so():
     assert task.record == change.record
 
 
+@pytest.mark.proves("store.compare-and-set")
+def test_a_write_that_was_overtaken_by_one_just_like_it():
+    """Is made anew: two threads of a handler may say the same, and both said it."""
+    change = writes(steps := a_task().progress(1))
+    asks(steps, False)
+    again = writes(steps, change.record)
+    assert (again.record.version, again.record.events) == (3, 2)
+
+
 @pytest.mark.proves("recovery.store", "store.compare-and-set")
 def test_a_write_that_was_overtaken_while_the_store_was_away():
     """Is made anew of what the other one wrote, or not at all."""
@@ -530,10 +631,14 @@ def test_the_end_of_a_run_waits_for_the_store(outcome):
 
 @pytest.mark.proves("lifecycle.table", "recovery.released")
 def test_a_run_that_begins():
-    """Is counted; a task that was submitted moves, one that was taken over works already."""
-    submitted = writes(a_task(status=TaskStatus.SUBMITTED, events=1, runs=0).begin())
-    assert (submitted.record.status, submitted.record.runs, submitted.record.events) == ("working", 1, 2)
-    assert [(event.kind, event.status) for event in submitted.events] == [("status_change", "working")]
+    """Is counted; a task that was submitted, or waited, moves; one that was taken over works already."""
+    for status in (TaskStatus.SUBMITTED, WAITING):
+        before = record_of(status=status, events=1, runs=0, question={"question": "?"})
+        change = writes(TaskRole(before, PEER, fixed_sources(), Limits()).begin())
+        assert change == Change(
+            evolve(before, status=WORKING, lease=AT + 15.0, updated=AT, version=2, events=2, runs=1, question=None),
+            (TaskEvent(2, AT, "status_change", WORKING),),
+        )
     taken = writes(a_task(events=2).begin())
     assert (taken.record.status, taken.record.runs, taken.record.events, taken.events) == ("working", 2, 2, ())
 
@@ -546,6 +651,98 @@ def test_a_task_that_is_given_back(begun, runs):
     assert (record.status, record.owner, record.lease, record.runs) == ("working", "", 0.0, runs)
     waiting = writes(a_task(status=TaskStatus.SUBMITTED, runs=0).release(begun=begun)).record
     assert (waiting.status, waiting.runs) == ("submitted", 0)
+
+
+@pytest.mark.proves("recovery.released", "task.cancel")
+def test_a_task_that_is_to_be_cancelled_is_given_back_too():
+    """Whoever has it next sees to that; its handler is over, so that nobody is told."""
+    task = a_task(cancel="enough")
+    told(task.release(), True)
+    assert (task.record.owner, task.record.cancel) == ("", "enough")
+
+
+def tool_call():
+    """A request to run a skill as a tool."""
+    return evolve(job_of(), envelope=letter(McpToolCall("r", "echo", {})))
+
+
+RESPONSE = {"task_id": "task_1", "status": "completed", "result": {"n": 1}, "final_state": None, "metrics": None}
+ENDS = {
+    "a result": (job_of(), Returned({"n": 1}), "completed", "task.response", RESPONSE),
+    "a tool's": (
+        tool_call(), Returned({"n": 1}), "completed", "mcp.tool_result",
+        {"request_id": "r", "success": True, "result": {"n": 1}, "error": None},
+    ),
+    "a tool's failure": (
+        tool_call(), Raised(InvalidInput("no")), "failed", "mcp.tool_result",
+        {"request_id": "r", "success": False, "result": None, "error": "no"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("job", "outcome", "status", "name", "payload"), ENDS.values(), ids=ENDS)
+def test_the_end_of_a_run(job, outcome, status, name, payload):
+    """Its answer goes by the id of its task; what else was known of that stays."""
+    known = {"snapshots": 2, "progress": {"percent": 40}, "answers": ({"input": 1},), "cancel": "", "restored": 1}
+    before = record_of(job, events=3, **known)
+    steps = TaskRole(before, PEER, fixed_sources(), Limits()).settle(outcome)
+    change = writes(steps)
+    member = finish(steps, True).member
+    assert envelope_in(member) == answer_by("1", payload, name)
+    over = {"status": TaskStatus(status), "lease": 0.0, "expires": AT + Limits().task_seconds, "reply": member}
+    assert change == Change(
+        evolve(before, updated=AT, version=2, events=4, **over),
+        (TaskEvent(4, AT, "status_change", TaskStatus(status)),),
+    )
+
+
+def test_a_run_that_ends_by_the_shorter_way():
+    """Is answered, and written down, by the same bytes."""
+    task = a_task()
+    change = writes(steps := task.settle(Returned({"n": 1})))
+    assert a_task().reply({"n": 1}) == (finish(steps, True).member, AT)
+    assert a_task().ended(task.record.reply, AT) == change
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "facts"),
+    [
+        (Saturated(), "asap:transport/thread_pool_exhausted", {"retry_after": 1}),
+        (TimedOut(), "asap:execution/timed_out", {"most_seconds": 600.0}),
+    ],
+)
+def test_a_run_that_the_worker_ended(outcome, code, facts):
+    """Its caller is told when to come back, or how long a handler may take."""
+    writes(steps := a_task().settle(outcome))
+    error = finish(steps, True).error
+    assert (error.code, error.facts) == (code, facts)
+    assert error.message
+
+
+def test_a_front_whose_handlers_end_in_no_outcome():
+    """Has a bug, and hears of it; the request has failed."""
+    steps = hold(link(), request_frame())
+    assert writes(steps, 5).record.status is TaskStatus.FAILED
+    with pytest.raises(TypeError, match="Invoke was answered with int"):
+        steps.send(True)
+
+
+def test_what_is_wrong_with_the_input_is_told_by_its_places():
+    """Each with its kind, seen from the request."""
+    writes(steps := a_task().settle(Raised(InvalidInput("no", faults=[Fault("$.input", "odd", "is odd")]))))
+    assert finish(steps, True).error.faults == (Fault("$.params.envelope.input", "odd", "is odd"),)
+
+
+@pytest.mark.parametrize("value", [5, {"x": object()}], ids=["no object", "no JSON"])
+def test_an_operator_is_told_why_a_result_could_not_be_sent(value):
+    """In the words that the peer hears, and those of the encoder, where it has failed."""
+    steps = a_task().settle(Returned(value))
+    event = asks(steps).event
+    writes(steps)
+    error = finish(steps, True).error
+    cause = [str(error.__cause__)] if error.__cause__ else []
+    assert bool(cause) == isinstance(value, dict)
+    assert event == Failed("echo", "task_1", " ".join([error.message, *cause]))
 
 
 @pytest.mark.proves("store.compare-and-set")

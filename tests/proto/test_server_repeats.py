@@ -177,6 +177,7 @@ def test_a_handler_that_is_cut_off(durable):
     else:
         assert (record.status, record.job.slot) == ("failed", None)
         assert jsonrpc.failed(record.reply).code == "asap:transport/thread_pool_exhausted"
+        assert jsonrpc.read_member(record.reply)["error"]["data"]["error"]
     with pytest.raises(CutOff):
         steps.send(True)
 

@@ -8,7 +8,7 @@ from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
 from asap_proto.roles import Handled, InputNeeded, Saturated
 from asap_proto.stores import Change
-from asap_testkit import link, request_frame
+from asap_testkit import PEER, link, request_frame
 from asap_testkit.receiving import admitted, answer_of, payload_of, record_at
 from asap_testkit.straight import post_straight
 
@@ -26,7 +26,9 @@ def test_a_request_of_a_handler_is_accepted_at_once():
     _, begun = begin(wire, request_frame(extensions=NONCE, key="k"))
     invoke, started, payer = begun
     assert (invoke.name, invoke.timeout, started, payer) == ("echo", 600.0, wire.clock.elapsed(), "192.0.2.1")
-    assert record_at(wire, invoke.job.task_id).status is TaskStatus.WORKING
+    record = record_at(wire, invoke.job.task_id)
+    assert (record.status, record.owner) == (TaskStatus.WORKING, wire.server.worker)
+    assert record.lease == record.job.created + wire.server.lease
 
 
 def test_a_front_of_threads_says_what_it_has_in_hand():
@@ -49,6 +51,7 @@ def test_what_its_handler_returned_is_written_counted_and_answered():
     wire = link()
     response = post_straight(wire, request_frame())
     payload = payload_of(response)
+    assert answer_of(response)["result"]["envelope"]["sender"] == PEER
     assert (payload["status"], payload["result"]) == ("completed", {"echoed": {"message": "hi"}})
     assert record_at(wire, payload["task_id"]).status is TaskStatus.COMPLETED
     assert wire.events == [Handled("task.request", None, 0.0)]

@@ -29,7 +29,7 @@ def test_a_submission_is_answered_before_it_runs():
     assert (answer["task_id"], answer["status"]) == (submitted["task_id"], "completed")
     assert answer["result"] == {"echoed": {"message": "hi"}}
     log = wire.state.events(answer["task_id"], after=0, most=10)
-    assert [event.status for event in log] == ["submitted", "working", "completed"]
+    assert [(event.at, event.status) for event in log] == [(AT, "submitted"), (AT, "working"), (AT, "completed")]
 
 
 @pytest.mark.proves("task.submit")
