@@ -122,6 +122,8 @@ def test_large_batches_are_sent_in_pieces():
         "e",
     ]
     assert finish(role.send_batch([])) == []
+    for least in (0, 1):
+        assert len(sent(asks(client(limits=Limits(batch_items=least)).send_batch([letter()] * 3)))) == 1
 
 
 def test_a_batch_over_a_link():
