@@ -206,11 +206,12 @@ def test_a_task_that_can_not_be_followed():
     ],
 )
 def test_a_stream_that_is_refused(changes, code, path):
-    """Has one whole JSON answer with status 200, the request's id, and the paths that it has elsewhere."""
-    response, error = refusal_of(link(), request_frame(id=7, **changes))
+    """Has one whole JSON answer with status 200, the request's id, and the paths and headers that it has elsewhere."""
+    response, error = refusal_of(link(quota="5/minute"), request_frame(id=7, **changes))
     assert (response.status, answer_of(response)["id"]) == (200, 7)
     assert (error["data"]["code"], error["data"]["path"]) == (code, path)
-    elsewhere = link().post(request_frame(**changes))
+    elsewhere = link(quota="5/minute").post(request_frame(**changes))
+    assert "ratelimit" in elsewhere.headers
     assert error["data"] == answer_of(elsewhere)["error"]["data"]
     assert response.headers == elsewhere.headers
 
