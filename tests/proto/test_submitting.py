@@ -10,7 +10,7 @@ from asap_proto.model import AuthScheme, TaskCancel
 from asap_proto.roles import Accept, Background, Handled, Observe, ReadTask, Returned, Watch, Write
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
 from asap_proto.stores import NonceClaim, Refused
-from asap_testkit import CALLER, ME, NOW, asks, echo_manifest, link, request_frame
+from asap_testkit import CALLER, ME, NOW, PEER, asks, echo_manifest, link, request_frame
 from asap_testkit.receiving import (
     accepts,
     admitted,
@@ -93,6 +93,16 @@ def test_a_task_that_is_lost_in_the_background_is_counted():
     wire.rest()
     assert wire.events == [Handled("task.request", "asap:task/taken_over", 0.0)]
     assert wire.ran == []
+
+
+@pytest.mark.proves("task.cancel")
+def test_a_submission_that_was_cancelled_is_answered_by_its_agent():
+    """The reply that is kept for it is addressed as one of a handler is."""
+    wire = link()
+    task_id = payload_of(wire.post(request_frame(key="k", extensions=ASYNC)))["task_id"]
+    wire.post(request_frame(id=2, payload_type="task.cancel", payload={"task_id": task_id}))
+    envelope = answer_of(wire.post(request_frame(key="k", extensions=ASYNC)))["result"]["envelope"]
+    assert (envelope["payload"]["status"], envelope["sender"], envelope["recipient"]) == ("cancelled", PEER, ME)
 
 
 # -- followed --------------------------------------------------------------------------------------------------------
