@@ -278,9 +278,12 @@ class ServerRole:
 
     def go_on(self, begun: Begun, frame: Any, place: str, admitted: Admitted) -> Steps[Item]:
         """What becomes of a request that was begun straight on: the first that is asked is to run its handler."""
-        invoke, started, payer = begun
-        settled = yield from self._run(invoke.task, payer, place + _ENVELOPE[1:])
+        invoke, started = begun
         envelope = invoke.job.envelope
+        try:
+            settled = yield from self._work.run(invoke.task)
+        except AsapError as error:
+            settled = _failure(error, place + _ENVELOPE[1:])
         yield self._dealt_with(settled, envelope.payload_type, started, envelope, admitted)
         return Item(frame.get("id"), settled.member, settled.error, "id" not in frame)
 
@@ -305,7 +308,7 @@ class ServerRole:
             payload_type = envelope.payload_type
             if isinstance(judged.job.payload, StateQuery) and judged.name is None:
                 record = yield from self._found(judged)
-            elif judged.name is not None and isinstance(judged.job.payload, TaskRequest):
+            elif isinstance(judged.job.payload, TaskRequest):
                 record = yield from self._submit(judged)
             else:
                 settled = yield from self._settled(judged, place)
@@ -418,16 +421,9 @@ class ServerRole:
             task = self._work.task(record)
             if is_patient:
                 return (yield from self._submitted(task))
-        except AsapError as error:
-            return _failure(error, place)
-        return (yield from self._run(task, judged.payer, place))
-
-    def _run(self, task: TaskRole, payer: str, place: str) -> Steps[Settled]:
-        """What an accepted request is answered, whose envelope stands at `place`, once its handler was run."""
-        try:
             settled = yield from self._work.run(task)
             if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
-                yield from self._give_back(task.job, payer)
+                yield from self._give_back(job, judged.payer)
         except AsapError as error:
             return _failure(error, place)
         return settled
@@ -481,8 +477,9 @@ class ServerRole:
                 raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
             if answer.why == "forgotten":
                 raise ReplyForgotten("this request has run, and its reply is no longer held")
-            what = "nonces are remembered" if answer.why == "nonces full" else "tasks are running"
-            raise Overloaded(f"too many {what}", facts={"retry_after": 1})
+            if answer.why == "nonces full":
+                raise Overloaded("too many nonces are remembered", facts={"retry_after": 1})
+            raise Overloaded("too many tasks are running", facts={"retry_after": 1})
         raise KeyReused("this idempotency key stands for another request")
 
     def abandon(self, job: Job) -> Steps[None]:

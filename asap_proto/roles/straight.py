@@ -37,8 +37,8 @@ class Item(NamedTuple):
         return jsonrpc.answer(self.member, self.id)
 
 
-#: A request that was accepted: what runs its handler, when it came, and who pays for it.
-Begun = tuple[Invoke, float, str]
+#: A request that was accepted: what runs its handler, and when it came.
+Begun = tuple[Invoke, float]
 
 
 class Straight:
@@ -74,7 +74,7 @@ class Straight:
         try:
             value, key = check_call(frame)
             envelope = decode_envelope(value, size=size)
-            job, name, _, nonce, payer = self._judge(envelope, key, admitted, held)
+            job, name, _, nonce, _ = self._judge(envelope, key, admitted, held)
         except AsapError:
             return None
         if name is None or name in self._metered:
@@ -84,7 +84,7 @@ class Straight:
         task, invoke = self._work.begun(job)
         if self._state.begin(task, nonce).__class__ is not Fresh:
             return None
-        return invoke, started, payer
+        return invoke, started
 
     def take(self, begun: Begun) -> None:
         """Says that the task is in hand, where others may ask for that while its handler runs; to be `let_go`."""
@@ -96,7 +96,7 @@ class Straight:
 
     def end(self, begun: Begun, frame: Any, value: Any) -> Item | None:
         """What a handler that returned is answered with; nothing where the story has to go on from there."""
-        invoke, started, _ = begun
+        invoke, started = begun
         task, job, state = invoke.task, invoke.job, self._state
         reply = task.reply(value)
         if reply is None:

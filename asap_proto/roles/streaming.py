@@ -71,8 +71,6 @@ def follow(
             head = None
         for event in events:
             seen = event.number
-            if is_final(event.status) and event.kind == "status_change":
-                continue
             if (told := _told(record.id, event)) is None:
                 continue
             kind, payload = told
@@ -115,7 +113,7 @@ def _last(record: TaskRecord, request: Envelope) -> tuple[type[Payload], JsonObj
 
 
 def _told(task_id: str, event: TaskEvent) -> tuple[type[Payload], JsonObject] | None:
-    """An event as a payload; nothing for what is the task's own business."""
+    """An event as a payload; nothing for what is the task's own business, or told by its response."""
     data = event.data or {}
     if event.kind == "artifact":
         artifact = data["artifact"]
@@ -124,7 +122,7 @@ def _told(task_id: str, event: TaskEvent) -> tuple[type[Payload], JsonObject] | 
         return TaskUpdate, encode(TaskUpdate(task_id, UpdateType.PROGRESS, event.status, data))
     if event.kind == "input_required":
         return TaskUpdate, encode(TaskUpdate(task_id, UpdateType.INPUT_REQUIRED, event.status, input_request=data))
-    if event.kind in ("status_change", "message"):
+    if event.kind in ("status_change", "message") and not is_final(event.status):
         return TaskUpdate, encode(TaskUpdate(task_id, UpdateType.STATUS_CHANGE, event.status))
     if event.kind == "subtask" and data["payload_type"] == "task.update":
         progress = {"subtask": data["payload"]}

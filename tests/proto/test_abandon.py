@@ -6,7 +6,7 @@ import pytest
 
 from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
-from asap_proto.roles import Cancelled, Interrupt, Observe, Pause, Returned, Watch
+from asap_proto.roles import Cancelled, Handled, Interrupt, Observe, Pause, ReadTask, Returned, Watch
 from asap_proto.roles.working import Work
 from asap_testkit import asks, finish, fixed_sources, link, request_frame
 from asap_testkit.receiving import admitted, answer_of, hold, payload_of, record_at, role
@@ -47,7 +47,9 @@ def test_a_caller_may_come_back():
     steps = wire.server.abandon(job)
     assert asks(steps) == Pause(2.0)
     assert payload_of(wire.run(request, Returned({"ok": True})))["result"] == {"ok": True}
-    wire.run(steps)
+    look = asks(steps)
+    assert isinstance(look, ReadTask)
+    wire.run(steps, wire.perform(look))
     assert payload_of(wire.post(request_frame(key="k")))["result"] == {"ok": True}
     assert wire.ran == []  # nothing besides what was held
 
@@ -62,11 +64,21 @@ def test_a_caller_that_has_come_back_has_as_long_again():
     for _ in range(2):
         assert answer_of(wire.post(request_frame(key="k")))["error"]["data"]["code"] == "asap:task/still_running"
         assert isinstance(asks(steps), Pause)
-    assert wire.reach(steps, Interrupt).task_id == job.task_id
+    look = asks(steps)
+    assert isinstance(look, ReadTask)
+    assert wire.reach(steps, Interrupt, wire.perform(look)).task_id == job.task_id
     wire.run(request, Cancelled())
     wire.run(steps, True)
     assert payload_of(wire.post(request_frame(key="k")))["status"] == "cancelled"
     assert wire.ran == []  # nothing besides what was held
+
+
+def test_a_caller_that_came_back_before_it_was_missed():
+    """Has its time all the same: the connection that broke may have been noticed late."""
+    wire = link()
+    _, job = running(wire, key="k")
+    wire.post(request_frame(key="k"))
+    assert isinstance(asks(wire.server.abandon(job)), Pause)
 
 
 @pytest.mark.proves("task.cancel")
@@ -101,11 +113,13 @@ def test_a_request_that_there_is_no_room_for():
     """Is told when to come again, and counted; nothing of it was looked at."""
     steps = role().turn_away()
     counted = asks(steps)
-    assert isinstance(counted, Observe)
-    assert counted.event.code == "asap:transport/thread_pool_exhausted"
+    code = "asap:transport/thread_pool_exhausted"
+    assert counted == Observe(Handled("other", code, 0.0))
     response = finish(steps)
     assert (response.status, response.headers["retry-after"]) == (503, "1")
-    assert answer_of(response)["error"]["data"]["code"] == counted.event.code
+    data = answer_of(response)["error"]["data"]
+    assert (data["code"], data["details"]) == (code, {"retry_after": 1})
+    assert "requests" in data["error"]
 
 
 def test_how_often_a_task_was_asked_for_is_known_while_it_is_in_hand():

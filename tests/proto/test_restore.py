@@ -1,14 +1,16 @@
 """What a restore is answered with: the same task turned back, a new one that goes on, another agent's adopted."""
 
+import attrs
 import pytest
 
 from asap_proto.errors import StateUnavailable
 from asap_proto.limits import Limits
-from asap_proto.model import McpToolCall, TaskStatus
-from asap_proto.roles import Accept, Background, Write
+from asap_proto.model import McpToolCall, StateSnapshot, TaskStatus
+from asap_proto.roles import Accept, Background, Handled, Write
 from asap_proto.rules.slot import Fresh
-from asap_proto.stores import Refused
-from asap_testkit import NOW, asks, echo_manifest, link, request_frame
+from asap_proto.stores import Change, Refused, TaskEvent, TaskRecord
+from asap_proto.wire import jsonrpc
+from asap_testkit import CALLER, NOW, PEER, asks, echo_manifest, link, request_frame
 from asap_testkit.receiving import (
     accepts,
     answer_of,
@@ -25,6 +27,8 @@ from asap_testkit.receiving import (
 from asap_testkit.records import changed, snapshot_of
 
 AT = NOW.timestamp()
+#: How long a task is held that no store outlives: for as long as a handler may run, and what it came to is kept.
+LEASE = 600.0 + 3600.0
 ASYNC = {"prefer": "respond-async"}
 NOT_FOUND, NO_SNAPSHOT = "asap:task/not_found", "asap:task/snapshot_not_found"
 TASK_PATH = "$.params.envelope.payload.task_id"
@@ -94,11 +98,12 @@ def test_a_new_task_is_as_deep_as_the_one_that_it_goes_on_from():
         extensions = {} if depth is None else {"extensions": {"task_depth": depth}}
         again = restore(wire, task_id, snapshots[1], **extensions)["payload"]["task_id"]
         assert record_at(wire, again).job.depth == found
-    error = restore(wire, task_id, snapshots[1], extensions={"task_depth": 11})
-    assert (error["data"]["code"], error["data"]["path"]) == (
-        "asap:task/too_deep",
-        "$.params.envelope.extensions.task_depth",
-    )
+    for at_most in (wire, link(limits=Limits(task_depth=8), beside=wire)):
+        error = restore(at_most, task_id, snapshots[1], extensions={"task_depth": 11 if at_most is wire else 9})
+        assert (error["data"]["code"], error["data"]["path"]) == (
+            "asap:task/too_deep",
+            "$.params.envelope.extensions.task_depth",
+        )
 
 
 @pytest.mark.proves("state.restore", "task.question")
@@ -261,8 +266,13 @@ def test_what_can_not_be_adopted(extensions, code, path):
 def test_a_skill_that_this_agent_lacks():
     """Nobody here can go on with that."""
     wire = link(manifest=echo_manifest(skills=("other",)))
-    found = refused(wire, "state.restore", {"task_id": "task_theirs", "snapshot_id": "snap_2"}, extensions=brought())
-    assert (found[0], found[2]) == ("asap:capability/skill_not_found", {"skill_id": "echo"})
+    extensions = brought()
+    for name in ("echo", "s" * 65):
+        extensions["request"]["skill_id"] = name
+        error = restore(wire, "task_theirs", "snap_2", extensions=extensions)
+        details = {"skill_id": name[:64]}
+        assert (error["data"]["code"], error["data"]["details"]) == ("asap:capability/skill_not_found", details)
+        assert "skill" in error["data"]["error"]
 
 
 def adopted(n):
@@ -294,26 +304,65 @@ def restoring(**options):
     """A restore with a key, told by hand up to where its new task is to be accepted."""
     payload = {"task_id": "task_theirs", "snapshot_id": "snap_2"}
     frame = request_frame(payload_type="state.restore", payload=payload, extensions=brought(), key="r")
-    steps = receive(frame, server=role(**options))
-    accepts(steps)
+    steps = receive(frame, server=role(**options), caller=CALLER)
+    asked = accepts(steps).record
+    assert asked == TaskRecord(asked.job, TaskStatus.WORKING, "worker", AT + LEASE, AT)
     new = asks(steps, Fresh())
     assert isinstance(new, Accept)
+    job, events = new.record.job, (TaskEvent(1, AT, "status_change", TaskStatus.SUBMITTED),)
+    assert new == Accept(
+        TaskRecord(job, TaskStatus.SUBMITTED, "worker", AT + LEASE, AT, events=1, restored=1), None, events, AT
+    )
+    assert (job.caller, job.name, job.slot, job.created, job.size) == (CALLER, "echo", None, AT, asked.job.size)
+    assert (job.envelope, job.payload.input, asked.job.size > 0) == (asked.job.envelope, {"to": 5}, True)
     return steps, new.record
 
 
 @pytest.mark.proves("state.restore")
 def test_a_new_task_is_written_before_it_runs():
-    """First its record, then its snapshot, then the answer; then it runs."""
+    """First its record, then its snapshot, then the answer, which is kept for as long as another; then it runs."""
     steps, new = restoring()
-    assert (new.status, new.snapshots, new.restored, new.job.slot) == ("submitted", 0, 1, None)
     command = asks(steps, Fresh())
     assert isinstance(command, Write)
-    assert (command.change.record.snapshots, command.change.snapshot.data) == (1, {"step": 2})
+    id = command.change.snapshot.id
+    assert id.startswith("snap_0")
+    snapshot = StateSnapshot(id, new.id, 1, {"step": 2}, NOW, checkpoint=True)
+    assert command.change == Change(attrs.evolve(new, version=2, snapshots=1), (), snapshot)
     answered = asks(steps, True)
     assert isinstance(answered, Write)
-    assert answered.change.record.status is TaskStatus.COMPLETED
+    record = answered.change.record
+    assert (record.status, record.version, record.expires) == (TaskStatus.COMPLETED, 2, AT + 3600.0)
     assert isinstance(asks(steps, True), Background)
-    assert payload_of(end(steps, "started")[0])["task_id"] == new.id
+    response, event = end(steps, "started")
+    assert event == Handled("state.restore", None, 0.0)
+    assert record.reply in response.body
+    envelope = answer_of(response)["result"]["envelope"]
+    assert (envelope["id"], envelope["sender"], envelope["correlation_id"], envelope["timestamp"]) == (
+        record.id.removeprefix("task_"),
+        PEER,
+        "letter-1",
+        "2026-01-02T03:04:05.123456Z",
+    )
+    assert envelope["payload"]["task_id"] == new.id
+
+
+class CutOff(BaseException):
+    """What a front throws into a story that is cancelled."""
+
+
+@pytest.mark.proves("state.restore", "idempotency.slot")
+def test_a_restore_that_is_cut_off_frees_its_key():
+    """Whoever asks for its task is told that it failed for want of a server."""
+    steps, _ = restoring()
+    command = steps.throw(CutOff())
+    assert isinstance(command, Write)
+    record = command.change.record
+    assert (record.status, record.job.slot) == (TaskStatus.FAILED, None)
+    error = jsonrpc.failed(record.reply)
+    assert error.code == "asap:transport/thread_pool_exhausted"
+    assert "shutting down" in error.message
+    with pytest.raises(CutOff):
+        steps.send(True)
 
 
 @pytest.mark.proves("state.restore", "idempotency.slot")
@@ -323,7 +372,9 @@ def test_a_restore_that_finds_no_room_frees_its_key():
     command = asks(steps, Refused("tasks full"))
     assert isinstance(command, Write)
     assert (command.change.record.status, command.change.record.job.slot) == (TaskStatus.FAILED, None)
-    assert error_of(steps, True)["data"]["code"] == "asap:transport/thread_pool_exhausted"
+    data = error_of(steps, True)["data"]
+    assert (data["code"], data["details"]) == ("asap:transport/thread_pool_exhausted", {"retry_after": 1})
+    assert "tasks" in data["error"]
 
 
 @pytest.mark.proves("state.restore", "idempotency.slot")
@@ -333,7 +384,9 @@ def test_a_restore_whose_new_task_is_lost_frees_its_key():
     assert isinstance(asks(steps, Fresh()), Write)
     command = asks(steps, False)
     assert command.change.record.job.slot is None
-    assert error_of(steps, True)["data"]["code"] == "asap:task/taken_over"
+    data = error_of(steps, True)["data"]
+    assert data["code"] == "asap:task/taken_over"
+    assert "another worker" in data["error"]
 
 
 @pytest.mark.proves("state.restore", "recovery.takeover")
@@ -374,7 +427,9 @@ def test_an_answer_that_somebody_else_has_given():
     asks(steps, Fresh())
     asks(steps, True)
     assert isinstance(asks(steps, False), Background)
-    assert error_of(steps, "started")["data"]["code"] == "asap:task/taken_over"
+    data = error_of(steps, "started")["data"]
+    assert data["code"] == "asap:task/taken_over"
+    assert "another worker" in data["error"]
 
 
 @pytest.mark.proves("state.restore")

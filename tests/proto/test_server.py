@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 
 from asap_proto.errors import MalformedJson
@@ -9,7 +10,8 @@ from asap_proto.http import HttpResponse
 from asap_proto.model import TaskCancel
 from asap_proto.roles import Handled, Raised, Returned, Spend, Together
 from asap_proto.rules.quota import Allowed, RetryAfter
-from asap_testkit import CALLER, ME, PEER, asks, finish, request_frame
+from asap_proto.stores import Refused
+from asap_testkit import CALLER, ME, PEER, asks, finish, link, request_frame
 from asap_testkit.receiving import (
     NONCE,
     accepts,
@@ -92,14 +94,18 @@ def test_a_notification_is_run_and_not_answered():
     response = end(steps, True)[0]
     assert (response.status, response.body) == (204, b"")
     assert "content-type" not in response.headers
-    assert end(receive({**frame, "method": "x"}))[0].status == 204
+    let_in = attrs.evolve(admitted(), headers={"content-type": "application/json", "asap-version": "2.2"})
+    steps = role().receive(let_in, json.dumps({**frame, "method": "x"}).encode())
+    assert end(steps)[0] == HttpResponse(204, {"asap-version": "2.2"})
     assert end(receive({**frame, "params": {"envelope": {}}}))[0].status == 204
 
 
 @pytest.mark.proves("rpc.notification")
 def test_what_is_no_request_is_answered_even_without_an_id():
-    """What is no request can't be a notification."""
-    assert error_of(receive({"method": 5}))["code"] == -32600
+    """What is no request can't be a notification; it is counted as of no type."""
+    response, event = end(receive({"method": 5}))
+    assert answer_of(response)["error"]["code"] == -32600
+    assert event == Handled("other", answer_of(response)["error"]["data"]["code"], 0.0)
 
 
 @pytest.mark.proves("rpc.batch")
@@ -119,6 +125,48 @@ def test_a_batch_is_told_side_by_side():
     assert [answer["id"] for answer in answers] == ["a", None, "b"]
     assert answers[1]["error"]["data"]["path"] == "$[1]"
     assert "secret" not in json.dumps(answers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"extensions": NONCE}, ".extensions.nonce"),
+        ({"timestamp": "2020-01-01"}, ".timestamp"),
+        ({"sender": "x"}, ".sender"),
+    ],
+)
+def test_an_item_is_told_where_in_the_batch_it_failed(changes, path):
+    """Whether it was refused when it was read, when it was judged, or by the store."""
+    steps = role().item(request_frame(**changes), "$[1]", admitted(), 500, 1000)
+    if "extensions" in changes:
+        assert accepts(steps).record.job.size == 1000
+        command = asks(steps, Refused("repeated"))
+    else:
+        command = asks(steps)
+    item = finish(steps)
+    assert command.event.code == item.error.code
+    assert json.loads(item.whole())["error"]["data"]["path"] == f"$[1].params.envelope{path}"
+
+
+def test_items_of_a_batch_are_held_to_take_as_much_each():
+    """Of what its text took in memory; none is taken to hold nothing."""
+    for held, each in ((300, 101), (2, 1)):
+        steps = role().open_batch([1, 2, 3], admitted(), held)
+        assert finish(steps) == (admitted(), each)
+
+
+def test_what_a_request_took_is_counted():
+    """From when it was read to its answer, well or badly."""
+    for refused, code in ((Refused("repeated"), "asap:protocol/invalid_nonce"), (None, None)):
+        wire = link()
+        steps = receive(request_frame(extensions=NONCE), server=wire.server)
+        accept = accepts(steps)
+        wire.clock.move(2.0)
+        if refused:
+            assert end(steps, refused)[1].seconds == 2.0
+        else:
+            wire.run(steps, wire.perform(accept))
+            assert wire.events == [Handled("task.request", code, 2.0)]
 
 
 @pytest.mark.proves("rpc.batch")

@@ -13,7 +13,7 @@ from asap_proto.rules.forwarding import parse_proxies
 from asap_proto.rules.quota import Allowed, Left, Rate, RetryAfter
 from asap_proto.rules.slot import Kept
 from asap_proto.stores import Refused
-from asap_testkit import FixedClock, asks, echo_manifest, finish, fixed_sources, link, request_frame
+from asap_testkit import NOW, FixedClock, asks, echo_manifest, finish, fixed_sources, link, request_frame
 from asap_testkit.receiving import NONCE, admitted, answer_of, payload_of, receive, role
 
 ASYNC = {"prefer": "respond-async"}
@@ -163,9 +163,11 @@ def test_what_does_not_run_costs_nothing():
 )
 def test_what_was_paid_in_vain_is_given_back(answer):
     """Whatever came of it, the token is there again before the caller hears of it."""
-    steps = receive(request_frame(key="k"), server=role(metered=["echo"]))
+    steps = receive(request_frame(key="k", extensions=NONCE), server=role(metered=["echo"]))
     assert asks(steps) == Spend("192.0.2.1", 1, 1000.0, "echo")
-    assert isinstance(asks(steps, Allowed()), Accept)
+    accept = asks(steps, Allowed())
+    assert isinstance(accept, Accept)
+    assert (accept.nonce.nonce, accept.now, len(accept.events)) == ("n", NOW.timestamp(), 1)
     back = steps.throw(answer) if isinstance(answer, Exception) else asks(steps, answer)
     assert back == Spend("192.0.2.1", -1, 1000.0, "echo")
     assert isinstance(asks(steps, Allowed()), Observe)

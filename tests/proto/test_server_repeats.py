@@ -25,6 +25,7 @@ from asap_testkit.receiving import (
 
 AT = NOW.timestamp()
 ASYNC = {"prefer": "respond-async"}
+PATH = "$.params.envelope"
 
 
 @pytest.mark.proves("nonce.policy")
@@ -43,15 +44,15 @@ def test_nonces_are_claimed_required_or_passed_over():
 
 @pytest.mark.proves("nonce.repeated")
 @pytest.mark.parametrize(
-    ("why", "code", "status"),
+    ("why", "code", "status", "details", "about"),
     [
-        ("repeated", "asap:protocol/invalid_nonce", 200),
-        ("nonces full", "asap:transport/thread_pool_exhausted", 503),
-        ("tasks full", "asap:transport/thread_pool_exhausted", 503),
-        ("forgotten", "asap:task/reply_forgotten", 200),
+        ("repeated", "asap:protocol/invalid_nonce", 200, None, "nonce"),
+        ("nonces full", "asap:transport/thread_pool_exhausted", 503, {"retry_after": 1}, "nonces"),
+        ("tasks full", "asap:transport/thread_pool_exhausted", 503, {"retry_after": 1}, "tasks"),
+        ("forgotten", "asap:task/reply_forgotten", 200, None, "reply"),
     ],
 )
-def test_what_is_not_accepted(why, code, status):
+def test_what_is_not_accepted(why, code, status, details, about):
     """A repeated nonce is refused; where no more nonces or tasks fit, the peer is asked to come back.
 
     What has run, and whose reply had to go, is not run again.
@@ -61,6 +62,9 @@ def test_what_is_not_accepted(why, code, status):
     response, event = end(steps, Refused(why))
     assert (response.status, event.code) == (status, code)
     assert answer_of(response)["id"] == "req-1"
+    data = answer_of(response)["error"]["data"]
+    assert (data.get("details"), data["path"]) == (details, PATH + (".extensions.nonce" if why == "repeated" else ""))
+    assert about in data["error"]
 
 
 def test_a_nonce_that_was_used_is_noted():
@@ -118,6 +122,7 @@ def test_a_key_of_another_request():
     accepts(steps)
     response, event = end(steps, Reused())
     assert (response.status, event.code) == (200, "asap:protocol/idempotency_key_reused")
+    assert "key" in answer_of(response)["error"]["data"]["error"]
 
 
 @pytest.mark.proves("idempotency.slot")
@@ -236,7 +241,8 @@ def test_a_retry_while_the_first_is_running():
     assert (response.status, response.headers["retry-after"]) == (503, "1")
     assert (error["code"], error["data"]["code"]) == (-32031, "asap:task/still_running")
     reply = wire.run(first, Returned({"ok": True}))
-    assert error["data"]["details"]["task_id"] == payload_of(reply)["task_id"]
+    assert error["data"]["details"] == {"retry_after": 1, "task_id": payload_of(reply)["task_id"]}
+    assert "running" in error["data"]["error"]
     assert answer_of(wire.post(request_frame(id=3, key="k")))["result"] == answer_of(reply)["result"]
 
 
@@ -262,6 +268,17 @@ def test_a_retry_just_as_the_first_ends():
     answer = wire.run(retry, wire.perform(looks))
     assert payload_of(answer) == payload_of(reply)
     assert payload_of(answer)["result"] == {"ok": True}
+
+
+def test_a_retry_just_as_the_first_fails():
+    """It is counted as the failure that it is answered with."""
+    wire = link()
+    first = hold(wire, request_frame(key="k"))
+    retry = receive(request_frame(key="k"), server=wire.server)
+    looks = wire.reach(retry, ReadTask)
+    reply = wire.run(first, Raised(ValueError("secret")))
+    response, event = end(retry, wire.perform(looks))
+    assert (response.body, event.code) == (reply.body, "asap:execution/handler_failed")
 
 
 @pytest.mark.proves("idempotency.slot")

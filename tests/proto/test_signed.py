@@ -110,7 +110,11 @@ def test_a_signature_that_is_not_let_in(tell, why, code):
     assert isinstance(command, Observe)
     assert command.event.code == code
     response = finish(steps)
-    assert answer_of(response)["error"]["data"]["code"] == code
+    data = answer_of(response)["error"]["data"]
+    assert data["code"] == code
+    if why == "nonces full":
+        assert (response.headers["retry-after"], data["details"]) == ("1", {"retry_after": 1})
+        assert "nonces" in data["error"]
     if why == "repeated":
         assert command.event.note == f"this signature was used before (caller={ME})"
         assert response.headers["www-authenticate"] == "Signature"

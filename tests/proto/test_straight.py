@@ -6,9 +6,11 @@ import pytest
 
 from asap_proto.limits import Limits
 from asap_proto.model import TaskStatus
-from asap_proto.roles import Handled, InputNeeded, Saturated
+from asap_proto.roles import Handled, InputNeeded, Observe, ReadTask, Returned, Saturated, Write
+from asap_proto.roles.straight import Item
 from asap_proto.stores import Change
-from asap_testkit import PEER, link, request_frame
+from asap_proto.wire.json import dump
+from asap_testkit import PEER, asks, finish, link, request_frame
 from asap_testkit.receiving import admitted, answer_of, payload_of, record_at
 from asap_testkit.straight import post_straight
 
@@ -24,8 +26,8 @@ def test_a_request_of_a_handler_is_accepted_at_once():
     """It is in the store before its handler runs, and what is given back runs that."""
     wire = link()
     _, begun = begin(wire, request_frame(extensions=NONCE, key="k"))
-    invoke, started, payer = begun
-    assert (invoke.name, invoke.timeout, started, payer) == ("echo", 600.0, wire.clock.elapsed(), "192.0.2.1")
+    invoke, started = begun
+    assert (invoke.name, invoke.timeout, started) == ("echo", 600.0, wire.clock.elapsed())
     record = record_at(wire, invoke.job.task_id)
     assert (record.status, record.owner) == (TaskStatus.WORKING, wire.server.worker)
     # What no store outlives is run here or never: nobody takes it over while it may run, or be asked for.
@@ -57,6 +59,38 @@ def test_what_its_handler_returned_is_written_counted_and_answered():
     assert record_at(wire, payload["task_id"]).status is TaskStatus.COMPLETED
     assert wire.events == [Handled("task.request", None, 0.0)]
     assert wire.server.live == {}
+
+
+def test_what_is_answered_straight_on():
+    """The request's id, the member of the reply, and what the story would write and keep, at the same times."""
+    wire = link()
+    frame = request_frame(key="k")
+    straight, begun = begin(wire, frame)
+    wire.clock.move(2.0)
+    item = straight.end(begun, frame, {"ok": True})
+    member = b'"result":' + dump(answer_of(wire.server.answer(item, admitted()))["result"])
+    assert item == Item("req-1", member, None, False)
+    assert json.loads(item.whole())["result"]["envelope"]["payload"]["result"] == {"ok": True}
+    record = record_at(wire, begun[0].job.task_id)
+    at = wire.clock.now().timestamp()
+    assert (record.status, record.reply, record.updated, record.expires) == ("completed", member, at, at + 3600.0)
+    assert wire.events == [Handled("task.request", None, 2.0)]
+
+
+def test_what_is_answered_straight_on_may_be_written():
+    """Where the store has to keep it in another way, such as what is large."""
+    wire = link()
+    payload = {"conversation_id": "c", "skill_id": "echo", "input": {"text": "x" * 20_000}}
+    frame = request_frame(payload=payload)
+    straight, begun = begin(wire, frame)
+    item = straight.end(begun, frame, {"ok": True})
+    record = record_at(wire, begun[0].job.task_id)
+    assert (record.status, record.reply, item.error) == ("completed", item.member, None)
+
+
+def test_another_preference_is_straight_on():
+    """Only who asks not to wait is unusual."""
+    assert begin(link(), request_frame(extensions={"prefer": "respond-sync"}))[1] is not None
 
 
 @pytest.mark.parametrize(
@@ -154,6 +188,37 @@ def test_a_story_goes_on_where_no_thread_is_free():
     """Its caller is asked to come back."""
     wire = link(skills={"echo": lambda job: Saturated()})
     assert post_straight(wire, request_frame()).status == 503
+
+
+def lost(frame, place):
+    """What a request is answered that was begun straight on, and has lost its task when its handler returns."""
+    wire = link()
+    _, begun = begin(wire, frame)
+    steps = wire.server.go_on(begun, frame, place, admitted())
+    assert asks(steps) == begun[0]
+    wire.clock.move(2.0)
+    assert isinstance(asks(steps, Returned({})), Write)
+    assert isinstance(asks(steps, False), Write)
+    assert isinstance(asks(steps, False), ReadTask)
+    assert asks(steps, None) == Observe(Handled("task.request", "asap:task/taken_over", 2.0))
+    return finish(steps)
+
+
+@pytest.mark.parametrize(("place", "path"), [("$", "$.params.envelope"), ("$[1]", "$[1].params.envelope")])
+def test_a_story_that_goes_on_and_loses_its_task(place, path):
+    """Its request is told so under its own id, from the place where it stands, and counted."""
+    item = lost(request_frame(id=7), place)
+    assert (item.id, item.silent, item.error.code) == (7, False, "asap:task/taken_over")
+    error = json.loads(item.whole())["error"]
+    assert (error["data"]["code"], error["data"]["path"]) == ("asap:task/taken_over", path)
+
+
+def test_a_notification_that_goes_on_is_not_answered():
+    """Not even where it has lost its task."""
+    frame = request_frame()
+    del frame["id"]
+    item = lost(frame, "$")
+    assert (item.id, item.silent) == (None, True)
 
 
 def test_a_notification_is_not_answered():

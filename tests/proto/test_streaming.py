@@ -8,18 +8,23 @@ from attrs import evolve
 from asap_proto.errors import StateUnavailable
 from asap_proto.http import HttpResponse
 from asap_proto.limits import Limits
-from asap_proto.model import TaskResponse, TaskStatus, TextPart
+from asap_proto.model import TaskResponse, TaskStatus, TextPart, make_ulid
 from asap_proto.roles import Admitted, Emit, ReadEvents, ReadTask, Watch
 from asap_proto.roles.streaming import follow
 from asap_proto.stores import TaskEvent
 from asap_proto.wire.json import dump
 from asap_proto.wire.sse import ALIVE, EventReader
-from asap_testkit import ME, PEER, FixedClock, asks, finish, fixed_sources, letter, link, request_frame
+from asap_testkit import ME, NOW, PEER, FixedClock, asks, finish, fixed_sources, letter, link, request_frame
 from asap_testkit.records import T, ended, event_of, record_of
 
 SUBMITTED, WORKING, WAITING = TaskStatus.SUBMITTED, TaskStatus.WORKING, TaskStatus.INPUT_REQUIRED
 COMPLETED, FAILED, CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store"}
+#: What is said of every event's envelope, besides its id.
+ANSWER = {
+    "id": None, "timestamp": "2026-01-02T03:04:05.123456Z", "sender": PEER, "recipient": ME,
+    "correlation_id": "letter-1",
+}  # fmt: skip
 DONE = b'"result":{"envelope":{"payload_type":"task.response","payload":{"task_id":"task_1","status":"completed"}}}'
 
 
@@ -42,6 +47,11 @@ def reads(steps, record, *events, answer=None):
     assert isinstance(asks(steps, answer), ReadTask)
     assert isinstance(asks(steps, record), ReadEvents)
     return asks(steps, events)
+
+
+def update(status, kind="status_change", **changes):
+    """An update as it is told, with all its members."""
+    return {"task_id": None, "update_type": kind, "status": status, "progress": None, "input_request": None, **changes}
 
 
 def events_in(pieces):
@@ -85,11 +95,8 @@ def test_a_running_task_is_watched():
     assert isinstance(asks(steps, (event_of(1),)), Emit)
     number, envelope = envelope_in(asks(steps))
     assert number == 1
-    assert (envelope["sender"], envelope["recipient"], envelope["correlation_id"]) == (PEER, ME, "letter-1")
-    assert envelope["payload"] == {
-        "task_id": "task_1", "update_type": "status_change", "status": "working",
-        "progress": None, "input_request": None,
-    }  # fmt: skip
+    assert {name: envelope[name] for name in ANSWER} == ANSWER | {"id": make_ulid(NOW, 1)}
+    assert envelope["payload"] == update("working", task_id="task_1")
     assert reads(steps, record_of(events=1)) == Watch("task_1", 1, 1.0)
     command = reads(steps, record_of(events=2), event_of(2, {"percent": 5}))
     assert envelope_in(command)[1]["payload"]["progress"] == {"percent": 5}
@@ -103,6 +110,7 @@ def test_a_task_that_is_over_is_told_to_its_end():
     assert envelope_in(asks(steps))[0] == 1
     number, envelope = envelope_in(asks(steps))
     assert (number, envelope["payload_type"], envelope["payload"]["status"]) == (2, "task.response", "completed")
+    assert {name: envelope[name] for name in ANSWER} == ANSWER | {"id": make_ulid(NOW, 2)}
     assert finish(steps) is None
 
 
@@ -137,7 +145,9 @@ def test_a_task_that_is_gone():
     reads(steps, None)
     _, envelope = envelope_in(asks(steps))
     assert (envelope["payload"]["status"], envelope["payload"]["result"]) == ("failed", None)
-    assert envelope["extensions"]["error"]["data"]["code"] == "asap:task/not_found"
+    data = envelope["extensions"]["error"]["data"]
+    assert (data["code"], data["details"]) == ("asap:task/not_found", {"task_id": "task_1"})
+    assert "not known" in data["error"]
     assert finish(steps) is None
 
 
@@ -200,6 +210,9 @@ def test_a_stream_says_that_it_is_alive():
     assert isinstance(reads(steps, record_of()), Watch)
     clock.move(0.1)
     assert asks(steps) == Emit(ALIVE)
+    assert isinstance(reads(steps, record_of()), Watch)
+    clock.move(15.0)
+    assert asks(steps) == Emit(ALIVE)
 
 
 # -- what is told ----------------------------------------------------------------------------------------------------
@@ -218,7 +231,10 @@ def test_progress_and_artifacts_are_told():
     payloads = heard(wire)
     assert [payload.get("status") for payload in payloads] == ["submitted", "working", "working", None, "completed"]
     assert payloads[2]["progress"] == {"percent": 50, "message": "half"}
-    assert payloads[3]["name"] == "notes"
+    (record,) = wire.state.tasks()
+    (event,) = wire.state.events(record.id, after=4, most=1)
+    made = event.data["artifact"]["id"]
+    assert payloads[3] == {"artifact_id": made, "task_id": record.id, "name": "notes"}
     assert payloads[4]["result"] == {"done": True}
     assert [number for number, _ in events_in(wire.emitted[1:])] == [1, 2, 3, 5, 6]
 
@@ -241,18 +257,19 @@ def test_a_question_and_its_answer_are_told():
     assert [payload["status"] for payload in payloads] == [
         "submitted", "working", "input_required", "working", "completed",
     ]  # fmt: skip
-    assert payloads[2]["input_request"] == {"question": "name?"}
+    question = {"input_request": {"question": "name?"}}
+    assert payloads[2] == update("input_required", "input_required", task_id=waiting.id, **question)
     assert [payloads[3][name] for name in ("update_type", "progress", "input_request")] == ["status_change", None, None]
     assert payloads[4]["result"] == {"hello": "Ann"}
 
 
 def test_how_far_subtasks_have_come_is_told():
     """As progress of the task that they are a part of; their other news is not."""
-    update = {"task_id": "sub", "update_type": "progress", "status": "working", "progress": {"percent": 5}}
+    news_of_it = {"task_id": "sub", "update_type": "progress", "status": "working", "progress": {"percent": 5}}
 
     def work(job):
         parent = {"parent_task_id": job.task_id}
-        for kind, news in (("task.update", update), ("artifact.notify", {"task_id": "sub", "artifact_id": "a"})):
+        for kind, news in (("task.update", news_of_it), ("artifact.notify", {"task_id": "sub", "artifact_id": "a"})):
             answer = wire.run(
                 wire.server.receive(admitted, dump(request_frame(payload_type=kind, payload=news, extensions=parent)))
             )
@@ -262,8 +279,8 @@ def test_how_far_subtasks_have_come_is_told():
     wire = link(skills={"echo": work})
     payloads = heard(wire)
     assert [payload.get("update_type") for payload in payloads] == ["status_change", "status_change", "progress", None]
-    assert payloads[2]["task_id"] == payloads[3]["task_id"]
-    assert payloads[2]["progress"]["subtask"] == {**update, "input_request": None}
+    subtask = {"subtask": {**news_of_it, "input_request": None}}
+    assert payloads[2] == update("working", "progress", task_id=payloads[3]["task_id"], progress=subtask)
 
 
 # -- how it ends -----------------------------------------------------------------------------------------------------
@@ -299,7 +316,8 @@ def test_a_tool_call_ends_in_its_result():
     assert (last["request_id"], last["success"], last["result"]) == ("r", True, {"echoed": {"message": "hi"}})
     (record,) = wire.state.tasks()
     last = heard(wire, query_frame(record.id))[-1]
-    assert (last["task_id"], last["status"]) == (record.id, "completed")
+    assert (last["task_id"], last["status"], last["result"]) == (record.id, "completed", {"echoed": {"message": "hi"}})
+    assert events_in(wire.emitted[1:])[-1][1]["extensions"] is None
 
 
 def test_a_cancelled_task_ends_cancelled():

@@ -6,12 +6,24 @@ import pytest
 
 from asap_proto.errors import StateUnavailable
 from asap_proto.http import RequestHead
-from asap_proto.model import AuthScheme
-from asap_proto.roles import Background, Handled, ReadTask, Returned, Watch
+from asap_proto.model import AuthScheme, TaskCancel
+from asap_proto.roles import Accept, Background, Handled, Observe, ReadTask, Returned, Watch, Write
 from asap_proto.rules.slot import Busy, Fresh, Kept, Reused
-from asap_proto.stores import Refused
-from asap_testkit import CALLER, NOW, asks, echo_manifest, link, request_frame
-from asap_testkit.receiving import accepts, admitted, answer_of, end, error_of, hold, payload_of, receive, role, writes
+from asap_proto.stores import NonceClaim, Refused
+from asap_testkit import CALLER, ME, NOW, PEER, asks, echo_manifest, link, request_frame
+from asap_testkit.receiving import (
+    accepts,
+    admitted,
+    answer_of,
+    end,
+    error_of,
+    hold,
+    invokes,
+    payload_of,
+    receive,
+    role,
+    writes,
+)
 
 AT = NOW.timestamp()
 ASYNC = {"prefer": "respond-async"}
@@ -81,6 +93,16 @@ def test_a_task_that_is_lost_in_the_background_is_counted():
     wire.rest()
     assert wire.events == [Handled("task.request", "asap:task/taken_over", 0.0)]
     assert wire.ran == []
+
+
+@pytest.mark.proves("task.cancel")
+def test_a_submission_that_was_cancelled_is_answered_by_its_agent():
+    """The reply that is kept for it is addressed as one of a handler is."""
+    wire = link()
+    task_id = payload_of(wire.post(request_frame(key="k", extensions=ASYNC)))["task_id"]
+    wire.post(request_frame(id=2, payload_type="task.cancel", payload={"task_id": task_id}))
+    envelope = answer_of(wire.post(request_frame(key="k", extensions=ASYNC)))["result"]["envelope"]
+    assert (envelope["payload"]["status"], envelope["sender"], envelope["recipient"]) == ("cancelled", PEER, ME)
 
 
 # -- followed --------------------------------------------------------------------------------------------------------
@@ -194,21 +216,25 @@ def test_a_task_that_can_not_be_followed():
     ],
 )
 def test_a_stream_that_is_refused(changes, code, path):
-    """Has one whole JSON answer with status 200, the request's id, and the paths that it has elsewhere."""
-    response, error = refusal_of(link(), request_frame(id=7, **changes))
+    """Has one whole JSON answer with status 200, the request's id, and the paths and headers that it has elsewhere."""
+    response, error = refusal_of(link(quota="5/minute"), request_frame(id=7, **changes))
     assert (response.status, answer_of(response)["id"]) == (200, 7)
     assert (error["data"]["code"], error["data"]["path"]) == (code, path)
-    elsewhere = answer_of(link().post(request_frame(**changes)))["error"]
-    assert error["data"] == elsewhere["data"]
+    elsewhere = link(quota="5/minute").post(request_frame(**changes))
+    assert "ratelimit" in elsewhere.headers
+    assert error["data"] == answer_of(elsewhere)["error"]["data"]
+    assert response.headers == elsewhere.headers
 
 
 @pytest.mark.proves("stream.refusal")
 @pytest.mark.parametrize("document", [b"{", [], [request_frame()]])
 def test_a_stream_of_what_is_no_single_request(document):
     """Nor is a batch followed."""
-    response, error = refusal_of(link(), document)
+    wire = link()
+    response, error = refusal_of(wire, document)
     assert (response.status, answer_of(response)["id"]) == (200, None)
     assert error["code"] in (-32700, -32600)
+    assert wire.events == [Handled("other", error["data"]["code"], 0.0)]
 
 
 @pytest.mark.proves("stream.refusal")
@@ -230,9 +256,15 @@ def test_a_stream_that_finds_no_room():
 )
 def test_a_stream_that_is_not_accepted(found, code):
     """As a request is not."""
-    steps = role().stream(admitted(), json.dumps(request_frame(key="k", extensions={"nonce": "n"})).encode())
-    accepts(steps)
-    assert error_of(steps, found)["data"]["code"] == code
+    frame = request_frame(key="k", extensions={"nonce": "n"})
+    wire = link()
+    steps = wire.server.stream(admitted(), json.dumps(frame).encode())
+    assert accepts(steps).nonce == NonceClaim(ME, "n", AT + 600.0)
+    wire.clock.move(2.0)
+    response, event = end(steps, found)
+    assert answer_of(response)["error"]["data"]["code"] == code
+    assert (event.payload_type, event.code, event.seconds) == ("task.request", code, 2.0)
+    assert ("envelope=letter-1" in event.note) == (code == "asap:protocol/invalid_nonce")
 
 
 @pytest.mark.proves("stream.request")
@@ -246,6 +278,8 @@ def test_a_stream_of_a_task_that_just_went_away(found):
         assert isinstance(asks(steps, None), ReadTask)
     error = error_of(steps, None)
     assert (error["code"], error["data"]["code"]) == (-32031, "asap:task/still_running")
+    assert error["data"]["details"] == {"retry_after": 1} | ({"task_id": "task_1"} if isinstance(found, Busy) else {})
+    assert ("running" if isinstance(found, Busy) else "expired") in error["data"]["error"]
 
 
 @pytest.mark.proves("stream.refusal")
@@ -261,6 +295,60 @@ def test_what_can_not_be_followed_has_a_whole_answer(payload_type, payload):
     assert wire.emitted == []
     plain = answer_of(link().post(frame))
     assert streamed == plain
+
+
+@pytest.mark.proves("stream.refusal")
+@pytest.mark.parametrize(
+    ("why", "status", "path"),
+    [("repeated", 400, "$.params.envelope.extensions.nonce"), ("nonces full", 503, "$.params.envelope")],
+)
+def test_what_can_not_be_followed_and_is_not_accepted(why, status, path):
+    """Has the status, the path and the note that it has elsewhere."""
+    frame = request_frame(payload_type="task.cancel", payload={"task_id": "task_x"}, extensions={"nonce": "n"})
+    told = []
+    for tell in ("stream", "receive"):
+        steps = getattr(role(strict_http=True), tell)(admitted(), json.dumps(frame).encode())
+        accepts(steps)
+        told.append(end(steps, Refused(why)))
+    assert told[0] == told[1]
+    response, event = told[0]
+    assert (response.status, answer_of(response)["error"]["data"]["path"]) == (status, path)
+    assert (event.payload_type, bool(event.note)) == ("task.cancel", why == "repeated")
+
+
+@pytest.mark.proves("stream.refusal", "rpc.notification")
+def test_a_notification_that_can_not_be_followed_has_no_answer():
+    """As elsewhere."""
+    frame = request_frame(payload_type="task.cancel", payload={"task_id": "task_x"})
+    del frame["id"]
+    assert link().post(frame, path="/asap/stream").status == 204
+
+
+def test_what_an_agent_has_a_handler_of_its_own_for_is_not_followed():
+    """Only the task of a request is: its handler is run, and answered for as a whole."""
+    frame = request_frame(payload_type="task.cancel", payload={"task_id": "task_x"})
+    steps = role(handles=[TaskCancel]).stream(admitted(), json.dumps(frame).encode())
+    assert invokes(steps).name == "task.cancel"
+
+
+def test_a_query_that_is_followed_claims_its_nonce():
+    """And nothing else."""
+    frame = query("task_1", extensions={"nonce": "n"})
+    steps = role().stream(admitted(), json.dumps(frame).encode())
+    assert asks(steps) == Accept(None, NonceClaim(ME, "n", AT + 600.0), (), AT)
+
+
+@pytest.mark.parametrize(("placed", "then"), [("started", ReadTask), ("nowhere", Write)])
+def test_a_request_that_is_followed_runs_once(placed, then):
+    """In the background, or where that can't be before it is told of."""
+    steps = role().stream(admitted(), json.dumps(request_frame()).encode())
+    accepts(steps)
+    assert isinstance(asks(steps, Fresh()), Background)
+    command = asks(steps, placed)
+    if placed == "started":
+        assert isinstance(command, Observe)
+        command = asks(steps)
+    assert isinstance(command, then)
 
 
 @pytest.mark.proves("stream.refusal")
