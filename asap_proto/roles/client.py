@@ -207,7 +207,7 @@ class ClientRole:
         key = self.new_id() if idempotency_key is None else _checked_key(idempotency_key)
 
         def read(response: HttpResponse) -> Envelope:
-            return check_pair(envelope, read_answer(self._reader.document(response), id=rpc_id))
+            return check_pair(envelope, read_answer(self._reader.document(response.body), id=rpc_id))
 
         def post() -> HttpRequest:
             return self._post(self._frame(envelope, rpc_id, key), key)
@@ -299,7 +299,7 @@ class ClientRole:
             try:
                 head = self._reader.whole(answer)
                 if not head.headers.get("content-type", "").startswith("text/event-stream"):
-                    return check_pair(envelope, read_answer(self._reader.document(head), id=rpc_id))
+                    return check_pair(envelope, read_answer(self._reader.document(head.body), id=rpc_id))
                 if head.headers.get("content-encoding", IDENTITY) != IDENTITY:
                     raise MalformedReply("the stream is compressed, which was not asked for")
                 break
@@ -353,7 +353,7 @@ class ClientRole:
             return self._post([self._frame(envelope, id, key) for id, envelope, key in calls], None)
 
         def read(response: HttpResponse) -> list[Envelope | AsapError]:
-            answers = self._reader.document(response)
+            answers = self._reader.document(response.body)
             if answers.__class__ is not list:
                 read_answer(answers, id=None)
                 raise MalformedReply("a batch is answered by an array")

@@ -170,7 +170,7 @@ class Discovery:
 
     def _believed(self, body: bytes) -> Manifest:
         """The manifest, if it is what was asked for."""
-        published = open_manifest(self._reader.document(HttpResponse(200, {}, body)))
+        published = open_manifest(self._reader.document(body))
         if self._check is not None:
             if len(body) > SIGNED_BYTES:
                 raise UnverifiedManifest(f"a manifest of more than {SIGNED_BYTES} bytes is not verified")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,10 +45,10 @@ class ResponseReader:
         self._sources = sources
         self._limits = limits
 
-    def document(self, response: HttpResponse) -> Any:
+    def document(self, body: bytes) -> Any:
         """The JSON value of a reply; raises `MalformedReply`."""
         try:
-            return load(response.body, depth=self._limits.json_depth, values=self._limits.json_values)
+            return load(body, depth=self._limits.json_depth, values=self._limits.json_values)
         except MalformedJson as error:
             raise MalformedReply(f"the peer's reply is {error.message}") from None
 
@@ -70,14 +71,12 @@ class ResponseReader:
 
     def _refusal(self, answer: HttpResponse) -> AsapError:
         """What a peer says by an HTTP status, or better, by the JSON-RPC error that comes with it."""
-        try:
+        with suppress(MalformedJson):
             document = load(answer.body, depth=self._limits.json_depth, values=self._limits.json_values)
-        except MalformedJson:
-            document = None
-        if document.__class__ is dict and document.get("error").__class__ is dict:
-            error = read_error(document["error"])
-            if error.facts.get("data", {}).get("code") == error.code:
-                return error
+            if document.__class__ is dict and document.get("error").__class__ is dict:
+                error = read_error(document["error"])
+                if error.facts["data"].get("code") == error.code:
+                    return error
         words = f"the peer answered with HTTP status {answer.status}"
         if answer.status == 429:
             return RateLimited(words)

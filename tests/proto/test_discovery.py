@@ -15,7 +15,7 @@ from asap_proto.errors import (
     UnverifiedManifest,
 )
 from asap_proto.http import HttpResponse, TransportFailure
-from asap_proto.limits import MANIFEST_REST, MANIFEST_STALE, MANIFEST_TTL
+from asap_proto.limits import MANIFEST_REST, MANIFEST_STALE, MANIFEST_TTL, SIGNED_BYTES
 from asap_proto.roles import ClientRole, OpenStream, RecallManifest, SaveManifest, Shared, Transmit
 from asap_proto.rules.breaker import Breaker
 from asap_proto.stores import ManifestCounts, MemoryManifests
@@ -561,3 +561,67 @@ def test_over_a_link_a_second_question_is_answered_with_304():
     wire.clock.move(MANIFEST_TTL)
     assert wire.run(wire.client.discover()) == MANIFEST
     assert [request.headers.get("if-none-match") is not None for request in wire.sent] == [False, True]
+
+
+@pytest.mark.proves("client.cache-control")
+def test_what_was_public_stays_public_where_nothing_has_changed():
+    """Whoever asks next, and shows credentials, finds it too."""
+    manifests, clock = MemoryManifests(), FixedClock()
+    asker = Asker(manifests, clock)
+    asker.asked(published())
+    clock.move(MANIFEST_TTL)
+    asker.asked(HttpResponse(304, {"cache-control": "public"}))
+    assert finish(Asker(manifests, clock, token="secret").role.discover()) == MANIFEST
+
+
+@pytest.mark.proves("client.stale")
+def test_a_rest_ends_with_an_answer():
+    """Once somebody was told that nothing has changed, its peer can be asked: when that is stale too, it is."""
+    manifests, clock = MemoryManifests(), FixedClock()
+    vetted = Asker(manifests, clock, check_manifest=signed_by_me)
+    vetted.asked(published(SIGNED))
+    clock.move(MANIFEST_TTL)
+    assert vetted.found(REFUSED) == SIGNED
+    newcomer = Asker(manifests, clock, check_manifest=signed_by_me)
+    assert newcomer.found(HttpResponse(304, {"cache-control": "public, max-age=1"})) == SIGNED
+    clock.move(1)
+    assert MANIFEST_REST > 1
+    assert vetted.found(UNCHANGED) == SIGNED
+
+
+@pytest.mark.proves("client.pinned")
+def test_what_is_not_believed_is_told_in_words():
+    """With the path of what is another agent's, and why a large one was not verified."""
+    error = Asker(agent="urn:asap:agent:other").found(published())
+    assert (type(error), error.path) == (OtherAgent, "$.id")
+    large = HttpResponse(200, {}, BODY + b" " * SIGNED_BYTES)
+    error = Asker(check_manifest=signed_by_me).found(large)
+    assert isinstance(error, UnverifiedManifest)
+    assert error.message
+
+
+def test_what_was_restored_is_held_for_those_it_is_for():
+    """A public one for all who ask there, another one for those alone who show no credentials."""
+    for said, asked_again in (("public, max-age=300", 0), ("", 1)):
+        manifests, clock, saved = MemoryManifests(), FixedClock(), {}
+        Asker(saved=saved, clock=clock).asked(published(said=said))
+        asker = Asker(manifests, clock, saved)
+        assert asker.asked() == (MANIFEST, [])
+        assert finish(asker.role.discover()) == MANIFEST
+        known = Asker(manifests, clock, token="secret")
+        assert len(known.asked(*[published(said=said)] * asked_again)[1]) == asked_again
+    saved = {}
+    Asker(saved=saved).asked(published())
+    manifests = MemoryManifests()
+    assert Asker(manifests, saved=saved, token="secret").asked() == (MANIFEST, [])
+    assert finish(Asker(manifests).role.discover()) == MANIFEST
+
+
+@pytest.mark.proves("client.manifest-dropped")
+def test_what_was_saved_is_forgotten_though_memory_had_no_room_for_it():
+    """What is not held may be saved all the same."""
+    asker = Asker(MemoryManifests(most=0), saved={})
+    asker.asked(published())
+    assert asker.saved["name"] is not None
+    asker.asked(UNKNOWN_SKILL, steps=asker.role.send(letter()))
+    assert asker.saved == {"name": None}
