@@ -39,7 +39,7 @@ from ..model import (
 from ..model._value import JsonObject, Value
 from ..plain import plain
 from ..rules.identity import Identity
-from ..rules.lifecycle import check_move, is_final
+from ..rules.lifecycle import is_final
 from ..sources import Sources
 from ..stores import NEVER, Change, TaskEvent, TaskRecord
 from ..stores.records import seconds_of, task_of
@@ -47,7 +47,7 @@ from ..wire.json import dump
 from ..wire.jsonrpc import read_member
 from ..wire.nouns import decode, encode
 from .commands import Interrupt, Pause, ReadEvents, ReadSnapshot, ReadTask, Write
-from .running import TaskRole
+from .running import respond
 from .steps import Steps, ask
 
 __all__ = [
@@ -141,7 +141,6 @@ class Answering:
                 done = yield from ask(Write(Change(asked)))
             else:
                 # Nobody runs it, so nobody has to be asked to stop.
-                check_move(record.id, record.status, to=TaskStatus.CANCELLED)
                 done = yield from self._end(record, reason, now)
             if done:
                 break
@@ -159,10 +158,8 @@ class Answering:
 
     def _end(self, record: TaskRecord, reason: str, now: float) -> Steps[bool]:
         """Cancels what nobody runs."""
-        number = record.events + 1
-        role = TaskRole(record, self._agent, self._sources, self._limits)
-        role.record = evolve(record, status=TaskStatus.CANCELLED, question=None)
-        reply = role.standing()
+        number, at = record.events + 1, self._sources.clock.now()
+        id, response = self._sources.tokens.new_id(at), encode(TaskResponse(record.id, TaskStatus.CANCELLED))
         ended = evolve(
             record,
             status=TaskStatus.CANCELLED,
@@ -173,7 +170,7 @@ class Answering:
             cancel=reason,
             question=None,
             owner="",
-            reply=reply,
+            reply=respond(record.job, TaskResponse, response, id=id, at=at, agent=self._agent),
         )
         event = TaskEvent(number, now, "status_change", TaskStatus.CANCELLED)
         return (yield from ask(Write(Change(ended, (event,)))))
@@ -207,8 +204,10 @@ class Answering:
             depth = record.job.depth
             return self._resumed((yield from self._start(question, request, snapshot.data, depth)))
         if record.status is not TaskStatus.INPUT_REQUIRED:
-            raise _unmoved(record, "cancel it first")
-        woken = yield from self._wake(record, question, restored=snapshot.version)
+            raise IllegalMove(
+                f"the task is {record.status}: cancel it first", path="$.payload.task_id", facts=_unmoved(record)
+            )
+        woken = yield from self._wake(record, restored=snapshot.version)
         return None if woken is None else self._resumed(woken)
 
     def _adopt(self, question: Question, extensions: JsonObject) -> Steps[Answer]:
@@ -235,7 +234,11 @@ class Answering:
         record = yield from self.task(payload.task_id, question)
         _refuse_finished(record)
         if record.status is not TaskStatus.INPUT_REQUIRED:
-            raise _unmoved(record, "it waits for no message")
+            raise IllegalMove(
+                f"the task is {record.status}: it waits for no message",
+                path="$.payload.task_id",
+                facts=_unmoved(record),
+            )
         if len(record.answers) >= self._limits.task_messages:
             raise InvalidInput(f"a task is told {self._limits.task_messages} messages at most", path="$.payload")
         told = (question.envelope.extensions or {}).get(INPUT_EXTENSION)
@@ -252,16 +255,11 @@ class Answering:
             raise InvalidInput(
                 f"a message of {size} bytes; at most {self._limits.event_bytes} are kept", path="$.payload"
             )
-        woken = yield from self._wake(record, question, message=message)
+        woken = yield from self._wake(record, message=message)
         return None if woken is None else self._resumed(woken)
 
     def _wake(
-        self,
-        record: TaskRecord,
-        question: Question,
-        *,
-        message: JsonObject | None = None,
-        restored: int | None = None,
+        self, record: TaskRecord, *, message: JsonObject | None = None, restored: int | None = None
     ) -> Steps[TaskRecord | None]:
         """Makes a task that waits go on in this worker; nothing where somebody else wrote first."""
         # The lease counts from now: it may have taken its time to find out how the task stands.
@@ -339,12 +337,9 @@ def _may_see(record: TaskRecord, question: Question) -> bool:
     return question.caller is None or record.job.caller is None or question.caller.urn == record.job.caller.urn
 
 
-def _unmoved(record: TaskRecord, words: str) -> IllegalMove:
-    return IllegalMove(
-        f"the task is {record.status}: {words}",
-        path="$.payload.task_id",
-        facts={"task_id": record.id, "from_state": str(record.status), "to_state": str(TaskStatus.WORKING)},
-    )
+def _unmoved(record: TaskRecord) -> JsonObject:
+    """What a program is told of a task that can't be made to go on."""
+    return {"task_id": record.id, "from_state": str(record.status), "to_state": str(TaskStatus.WORKING)}
 
 
 def _refuse_finished(record: TaskRecord, *, path: str = "$.payload.task_id") -> None:

@@ -70,6 +70,9 @@ from .nouns import ME, echo_manifest
 from .sources import CountingTokens, FixedClock, fixed_sources
 from .stories import asks
 
+#: More commands than any story asks that comes to its end.
+ENDLESS = 100_000
+
 C = TypeVar("C")
 R = TypeVar("R")
 
@@ -144,13 +147,14 @@ class Link:
 
     def run(self, steps: Steps[R], answer: Any = None) -> R:
         """What the story returns, told `answer` first, with all that it asks performed."""
-        while True:
+        for _ in range(ENDLESS):
             try:
                 command = steps.send(answer)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             self.commands += 1
             answer = self.perform(command)
+        raise AssertionError(f"the story does not end; it asks {command!r}")
 
     def reach(self, steps: Steps[Any], kind: type[C], answer: Any = None) -> C:
         """The first command of this class that the story asks, not performed yet; all before it is."""

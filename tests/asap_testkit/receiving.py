@@ -72,6 +72,7 @@ def error_of(steps, answer=None):
     response, event = end(steps, answer)
     error = answer_of(response)["error"]
     assert event.code == error["data"]["code"]
+    assert error["data"]["error"]  # whatever it says: a sentence for people is there
     return error
 
 
@@ -97,7 +98,10 @@ def unsendable(steps, value):
 def ask(wire, name, payload, **changes):
     """What a payload of this type is answered with: an envelope, or the error."""
     answer = answer_of(wire.post(request_frame(payload_type=name, payload=payload, **changes)))
-    return answer["result"]["envelope"] if "result" in answer else answer["error"]
+    if "result" in answer:
+        return answer["result"]["envelope"]
+    assert answer["error"]["data"]["error"]  # whatever it says: a sentence for people is there
+    return answer["error"]
 
 
 def refused(wire, name, payload, **changes):

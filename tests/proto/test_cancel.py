@@ -4,10 +4,10 @@ import pytest
 
 from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme, TaskCancel, TaskStatus
-from asap_proto.roles import Cancelled, Interrupt, KeeperRole, Pause, Raised, Returned, Suspended, Write
+from asap_proto.roles import Cancelled, Interrupt, KeeperRole, Observe, Pause, Raised, Returned, Suspended, Write
 from asap_proto.rules.identity import Identity
 from asap_proto.stores import Refused
-from asap_testkit import CALLER, ME, NOW, asks, echo_manifest, fixed_sources, link, request_frame
+from asap_testkit import CALLER, ME, NOW, asks, echo_manifest, finish, fixed_sources, link, request_frame
 from asap_testkit.receiving import (
     accepts,
     answer_of,
@@ -69,17 +69,20 @@ def test_a_handler_is_cut_off_and_all_are_told():
 
 
 @pytest.mark.proves("task.cancel")
-def test_a_handler_that_does_not_stop():
+@pytest.mark.parametrize(
+    ("seconds", "looks"), [(1.0, [0.0, 0.005, 0.02, 0.05, 0.1, 0.25, 0.25, 0.25, 0.25]), (0.005, [0.0, 0.005])]
+)
+def test_a_handler_that_does_not_stop(seconds, looks):
     """A cancel looks a few times, then less often, for as long as the limit says; and answers how the task stands."""
-    wire = link(limits=Limits(cancel_seconds=1.0))
+    wire = link(limits=Limits(cancel_seconds=seconds))
     _, task_id = running(wire)
     steps, pauses, answer = cancelling(wire, task_id), [], None
-    while sum(pauses) < 1.0:
+    while sum(pauses) < seconds:
         pause = wire.reach(steps, Pause, answer)
         pauses.append(pause.seconds)
         answer = wire.perform(pause)
-    assert pauses == [0.0, 0.005, 0.02, 0.05, 0.1, 0.25, 0.25, 0.25, 0.25]
-    assert payload_of(wire.run(steps, answer))["status"] == "working"
+    assert pauses == looks
+    assert payload_of(finish(steps, wire.perform(wire.reach(steps, Observe, answer))))["status"] == "working"
 
 
 @pytest.mark.proves("task.cancel")
@@ -229,8 +232,10 @@ def test_a_handler_that_is_always_the_first_to_write():
     steps = cancelling(wire, task_id)
     wire.reach(steps, Write)
     assert asks(steps, False) == Interrupt(task_id)
+    wire.reach(steps, Write, True)
+    assert asks(steps, False) == Interrupt(task_id)
     wire.run(request, Cancelled())
-    answer = payload_of(wire.run(steps, True))
+    answer = payload_of(wire.run(steps, False))  # once cut off, it runs no more in any worker
     assert (answer["task_id"], answer["status"]) == (task_id, "cancelled")
 
 
@@ -364,6 +369,7 @@ def test_what_a_built_in_answer_claims():
     payload = {"payload_type": "task.cancel", "payload": {"task_id": "t"}}
     both = accepts(receive(request_frame(key="c", extensions={"nonce": "n"}, **payload)))
     assert (both.record.job.slot.key, both.nonce.nonce, both.events) == ("c", "n", ())
+    assert both.record.job.name == "task.cancel"
     alone = accepts(receive(request_frame(extensions={"nonce": "n"}, **payload)))
     assert (alone.record, alone.nonce.nonce) == (None, "n")
     steps = receive(request_frame(extensions={"nonce": "n"}, **payload))

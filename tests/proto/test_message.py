@@ -125,6 +125,7 @@ def test_a_task_is_told_so_often():
     wire.rest()
     error = tell(wire, task_id, id="m-2")
     assert error["data"]["code"] == "asap:capability/input_validation"
+    assert error["data"]["path"] == "$.params.envelope.payload"
     assert record_at(wire, task_id).status is TaskStatus.INPUT_REQUIRED
 
 

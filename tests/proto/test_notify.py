@@ -6,7 +6,7 @@ import pytest
 
 from asap_proto.limits import Limits
 from asap_proto.model import PAYLOADS, AuthScheme, TextPart
-from asap_proto.roles import Cancelled, Returned, Suspended, Write
+from asap_proto.roles import Cancelled, ReadEvents, Returned, Suspended, Write
 from asap_proto.roles.answering import ANSWERED
 from asap_proto.roles.running import artifact_uri
 from asap_proto.rules.identity import Identity
@@ -55,7 +55,7 @@ def test_news_of_a_subtask_reaches_the_log_of_its_parent(name, status):
     record = record_at(wire, parent)
     assert (record.status, record.updated, record.version, record.events) == ("working", before.updated, 2, 2)
     [event] = wire.state.events(parent, after=1, most=10)
-    assert (event.number, event.kind, event.status) == (2, "subtask", "working")
+    assert (event.number, event.at, event.kind, event.status) == (2, AT, "subtask", "working")
     assert (event.data["payload_type"], event.data["sender"]) == (name, ME)
     assert NEWS[name].items() <= event.data["payload"].items()
 
@@ -185,9 +185,26 @@ def test_what_is_no_artifact():
     """Nothing else is a resource here: no file, no other task's artifact, no name in front of ours."""
     wire, task_id, (house, _) = drawn()
     uri = artifact_uri(task_id, house)
-    for wrong in (uri + "x", "x" + uri, artifact_uri("task_x", house), artifact_uri(task_id, ""), "file:///x", ""):
+    bare = uri.removeprefix("asap:artifact:")
+    for wrong in (
+        uri + "x",
+        "x" + uri,
+        bare,
+        artifact_uri("task_x", house),
+        artifact_uri(task_id, ""),
+        "file:///x",
+        "",
+    ):
         found = refused(wire, "mcp.resource_fetch", {"resource_uri": wrong})
         assert found == ("asap:resource/not_found", "$.params.envelope.payload.resource_uri", None)
+
+
+@pytest.mark.proves("mcp.resource")
+def test_an_artifact_is_looked_for_in_the_whole_log():
+    """From its first line, to as many as there may be."""
+    wire, task_id, (house, _) = drawn(limits=Limits(task_events=9))
+    frame = request_frame(payload_type="mcp.resource_fetch", payload={"resource_uri": artifact_uri(task_id, house)})
+    assert wire.reach(receive(frame, server=wire.server), ReadEvents) == ReadEvents(task_id, 0, 9)
 
 
 @pytest.mark.proves("mcp.resource", "task.visible")
