@@ -103,7 +103,8 @@ class Judge:
             name: str | None = payload.skill_id
         else:
             payload, name = self._handler_of(envelope)
-        slot = Slot(caller.urn if caller else envelope.sender, key, _digest(envelope)) if key else None
+        # A caller that is known has sent it, as was checked above.
+        slot = Slot(envelope.sender, key, _digest(envelope)) if key else None
         depth = 0
         if extensions and DEPTH_EXTENSION in extensions and name is not None:
             depth = depth_of(extensions, most=self._limits.task_depth)
