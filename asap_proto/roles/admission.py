@@ -123,7 +123,7 @@ def refusal(
     headers: Headers = _JSON,
     *,
     id: jsonrpc.RpcId = None,
-    challenge: str = "Bearer",
+    challenge: str = "",
     strict: bool = False,
     body: bytes | None = None,
 ) -> HttpResponse:
@@ -135,7 +135,7 @@ def refusal(
     if error.kind.http_status in (429, 503):
         extra["retry-after"] = str(max(1, math.ceil(error.retry_after or 1)))
     if isinstance(error, Unauthenticated):
-        extra["www-authenticate"] = error.facts.get("challenge", challenge)
+        extra["www-authenticate"] = challenge or "Bearer"
     status = error.kind.strict_status if strict and error.kind.strict_status else error.kind.http_status
     if body is None:
         body = jsonrpc.answer(jsonrpc.failure(error), id)
@@ -283,7 +283,7 @@ class Admission:
         """What is posted; raises what is wrong with its head, but for a coding that nobody undoes."""
         said = head.headers
         if head.method != "POST":
-            raise MethodNotAllowed("post to this path")
+            raise MethodNotAllowed("Method Not Allowed")
         if (kind := said.get("content-type", "")) != "application/json" and not is_json(kind):
             raise UnsupportedMediaType("expected application/json")
         headers: Headers = _JSON if coding is None else self._open
@@ -309,7 +309,7 @@ class Admission:
         self, error: AsapError, headers: Headers, *, id: jsonrpc.RpcId = None, body: bytes | None = None
     ) -> HttpResponse:
         """The whole answer to a request that failed; `body` is what it says, where that is written already."""
-        return refusal(error, headers, id=id, challenge=self._challenge or "Bearer", strict=self._strict, body=body)
+        return refusal(error, headers, id=id, challenge=self._challenge, strict=self._strict, body=body)
 
     def is_refusal(self, error: AsapError) -> bool:
         """Whether an answer that tells this alone has a status or a header of its own."""
@@ -355,7 +355,7 @@ class Admission:
         if wait is not None:
             if self._quota:
                 yield from self._paid(payer, -1)
-            raise LoadShed("more is asked than can be done in time", facts={"retry_after": max(1, math.ceil(wait))})
+            raise LoadShed("more is asked than can be done in time", facts={"retry_after": math.ceil(wait)})
 
     def _paid(self, caller: str, cost: int, skill: str = "") -> Steps[Allowed | RetryAfter]:
         return (yield from ask(Spend(caller, cost, self._sources.clock.elapsed(), skill)))
@@ -403,9 +403,9 @@ class Admission:
             # Relative to where we were asked: we do not know what we are mounted under.
             return HttpResponse(307, {"location": ".." + ASAP_PATH})
         if head.path not in _READABLE and head.path not in self._published:
-            raise NoRoute("no such path")
+            raise NoRoute("Not Found")
         if head.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed("this path is for reading")
+            raise MethodNotAllowed("Method Not Allowed")
         response = yield from self._read(head, coding)
         if coding is not None:
             response = yield from self._compressed(head, response, coding)
@@ -480,8 +480,7 @@ def _as_asked(head: RequestHead, response: HttpResponse) -> HttpResponse:
 def _other_refused(head: RequestHead, error: AsapError, headers: Headers) -> HttpResponse:
     allow = {"allow": "POST" if head.path in _POSTED else "GET, HEAD"} if error.kind.http_status == 405 else {}
     # Outside the protocol's endpoint a JSON-RPC body would be odd: what every release answers here.
-    words = {404: "Not Found", 405: "Method Not Allowed"}.get(error.kind.http_status, error.message)
-    return json_response(error.kind.http_status, dump({"detail": words}), {**headers, **allow})
+    return json_response(error.kind.http_status, dump({"detail": error.message}), {**headers, **allow})
 
 
 def _limited(answer: RetryAfter) -> RateLimited:

@@ -5,13 +5,14 @@ from urllib.parse import urljoin
 
 import pytest
 
-from asap_proto.errors import Unauthenticated
+from asap_proto.errors import CATALOGUE, MalformedJson, Overloaded, TaskNotFound, Unauthenticated
 from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme
 from asap_proto.roles import (
     Admitted,
     Authenticate,
+    Handled,
     Observe,
     ReadMetrics,
     ReadState,
@@ -43,12 +44,16 @@ def refused(steps, *answers):
     for answer in answers:
         command = asks(steps, answer)
     assert isinstance(command, Observe)
-    assert command.event.payload_type == "other"
-    return finish(steps)
+    response = finish(steps)
+    assert command.event == Handled("other", command.event.code, 0.0, command.event.note)
+    assert CATALOGUE[command.event.code].kind.http_status == response.status
+    return response
 
 
 def data_of(response):
-    return json.loads(response.body)["error"]["data"]
+    data = json.loads(response.body)["error"]["data"]
+    assert data["error"]  # whatever it says: a sentence for people is there
+    return data
 
 
 @pytest.mark.proves("http.endpoint")
@@ -269,6 +274,7 @@ def test_credentials_that_are_not_valid():
     response = refused(role(auth=("bearer", "basic")).admit(head(authorization="Basic x")), None)
     assert response.headers["www-authenticate"] == "Basic, Bearer"
     assert data_of(response)["code"] == "asap:auth/unauthenticated"
+    assert data_of(response)["details"] == {"challenge": "Basic, Bearer"}
 
 
 @pytest.mark.proves("quota.answer")
@@ -300,6 +306,7 @@ def test_each_item_of_a_batch_is_paid():
     steps, command = batch_of(3)
     assert command == Spend("192.0.2.1", 2, 1000.0)
     assert isinstance(asks(steps, Allowed()), Together)
+    assert batch_of(2)[1] == Spend("192.0.2.1", 1, 1000.0)
     assert isinstance(batch_of(1)[1], Together)
 
 
@@ -348,12 +355,13 @@ def test_the_manifest_is_open():
 
 
 @pytest.mark.proves("manifest.caching")
-@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', "*"])
-def test_a_manifest_that_is_held_is_not_sent_again(form):
-    """304, with its tag and no body."""
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', '{},"x"', "*"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_manifest_that_is_held_is_not_sent_again(form, method):
+    """304, with its tag, for how long it may be kept, and no body."""
     tag = told(role().admit(head(MANIFEST, "GET"))).headers["etag"]
-    response = told(role().admit(head(MANIFEST, "GET", if_none_match=form.format(tag))))
-    assert (response.status, response.body, response.headers["etag"]) == (304, b"", tag)
+    response = told(role().admit(head(MANIFEST, method, if_none_match=form.format(tag))))
+    assert response == HttpResponse(304, {"etag": tag, "cache-control": "public, max-age=300"})
     assert told(role().admit(head(MANIFEST, "GET", if_none_match='"other"'))).status == 200
 
 
@@ -398,9 +406,33 @@ def test_the_health_that_newer_peers_read(ready, status, word):
     }  # fmt: skip
 
 
+def test_the_health_of_an_agent_that_has_just_begun():
+    """By no clock has it run for less than no time."""
+    for started in (1000.0, 1000.5):
+        response = told(role().admit(head("/.well-known/asap/health", "GET")), ServerState(True, started, 0))
+        assert json.loads(response.body)["uptime_seconds"] == 0.0
+
+
 def test_a_refusal_without_a_challenge_names_bearer():
-    """Whoever refuses a caller elsewhere need not know the schemes."""
-    assert refusal(Unauthenticated("no")).headers["www-authenticate"] == "Bearer"
+    """Whoever refuses a caller elsewhere need not know the schemes; and has the status that old peers understand."""
+    for response in (
+        refusal(Unauthenticated("no")),
+        role().admission.refusal(Unauthenticated("no"), {"content-type": "application/json"}),
+    ):
+        assert (response.status, response.headers["www-authenticate"]) == (200, "Bearer")
+    assert refusal(MalformedJson("no")).status == 200
+
+
+def test_what_has_a_status_or_a_header_of_its_own_is_a_refusal():
+    """Whatever is not 200 is, and who is nobody; under strict HTTP also what that has a status for."""
+    plain, strict = role().admission, role(strict_http=True).admission
+    for error, found in (
+        (Overloaded("no"), (True, True)),
+        (Unauthenticated("no"), (True, True)),
+        (MalformedJson("no"), (False, True)),
+        (TaskNotFound("no"), (False, False)),
+    ):
+        assert (plain.is_refusal(error), strict.is_refusal(error)) == found
 
 
 @pytest.mark.parametrize("secret", ["", "Bearer guess"])

@@ -15,6 +15,7 @@ from asap_proto.rules.breaker import Breaker
 from asap_proto.rules.compression import Agreement
 from asap_proto.rules.forwarding import parse_proxies
 from asap_proto.wire.json import dump
+from asap_proto.wire.manifests import dump_manifest
 from asap_testkit import ME, asks, echo_manifest, finish, fixed_sources, letter, link, request_frame, told
 
 LARGE = {"conversation_id": "c", "skill_id": "echo", "input": {"message": "hello there " * 300}}
@@ -202,10 +203,14 @@ def test_a_head_request_is_told_the_size_that_it_would_get():
 
 def test_a_small_manifest_keeps_its_strong_tag():
     """It has one form alone."""
-    answer = link(server=SERVER).get(MANIFEST, accept_encoding="gzip")
-    assert answer.headers["etag"].startswith('"')
-    assert "vary" not in answer.headers
-    assert answer.headers["accept-encoding"] == "gzip"
+    size = len(dump_manifest(echo_manifest()))
+    for limits in (Limits(), Limits(compress_bytes=size)):
+        answer = link(server=SERVER, limits=limits).get(MANIFEST, accept_encoding="gzip")
+        assert answer.headers["etag"].startswith('"')
+        assert "vary" not in answer.headers
+        assert answer.headers["accept-encoding"] == "gzip"
+    answer = link(server=SERVER, limits=Limits(compress_bytes=size - 1)).get(MANIFEST, accept_encoding="gzip")
+    assert answer.headers["etag"].startswith('W/"')
 
 
 def test_other_pages_are_compressed_too():

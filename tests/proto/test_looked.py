@@ -68,6 +68,7 @@ OPTIONS = [
     {"challenges": ["Bearer"]},
     {"challenges": ["Bearer"], "quota": True},
     {"compresses": ("zstd", "gzip")},
+    {"compresses": ("zstd", "gzip"), "challenges": ["Bearer"]},
     {"proxies": parse_proxies(["192.0.2.1"]), "quota": True},
     {"hosts": ["a.example"]},
 ]

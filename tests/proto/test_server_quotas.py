@@ -5,7 +5,7 @@ import json
 import pytest
 
 from asap_proto.errors import StateUnavailable
-from asap_proto.http import RequestHead
+from asap_proto.http import HttpResponse, RequestHead
 from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme
 from asap_proto.roles import Accept, Admitted, Observe, Saturated, ServerRole, Spend, Together
@@ -34,7 +34,9 @@ def standing(response):
 
 
 def data_of(response):
-    return answer_of(response)["error"]["data"]
+    data = answer_of(response)["error"]["data"]
+    assert data["error"]  # whatever it says: a sentence for people is there
+    return data
 
 
 # -- what is left ----------------------------------------------------------------------------------------------------
@@ -261,6 +263,28 @@ def test_work_is_turned_away_while_the_agent_is_late():
     assert (turned_away[0].status, turned_away[0].headers["retry-after"]) == (503, "10")
     assert data_of(turned_away[0])["code"] == "asap:transport/load_shed"
     assert finish(server.admit(RequestHead("GET", "/health", {}, "192.0.2.1"))).status == 200
+
+
+def test_who_is_turned_away_comes_back_when_all_is_well_again():
+    """In whole seconds: one, where half of one would do."""
+    clock = FixedClock()
+    server = late(sluggish(clock), clock, windows=2)
+    for _ in range(5):
+        server.felt(0.0)
+        clock.move(0.5)
+    answers = [response for _ in range(40) if isinstance(response := told_of(server), HttpResponse)]
+    assert {response.headers["retry-after"] for response in answers} == {"1"}
+    assert {data_of(response)["details"]["retry_after"] for response in answers} == {1}
+
+
+def told_of(server):
+    """What a request comes to, once its refusal was counted."""
+    steps = server.admit(head())
+    try:
+        next(steps)
+    except StopIteration as end:
+        return end.value
+    return finish(steps)
 
 
 def test_it_takes_all_again_once_it_is_in_time():
