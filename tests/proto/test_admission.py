@@ -47,6 +47,9 @@ def refused(steps, *answers):
     response = finish(steps)
     assert command.event == Handled("other", command.event.code, 0.0, command.event.note)
     assert CATALOGUE[command.event.code].kind.http_status == response.status
+    if response.body:  # whatever it says: a sentence for people is there
+        document = json.loads(response.body)
+        assert document.get("detail") or document["error"]["data"]["error"]
     return response
 
 
@@ -84,6 +87,7 @@ def test_what_the_caller_would_take_is_not_looked_at():
         {"transfer_encoding": "gzip, chunked"},
         {"transfer_encoding": "chunked, chunked"},
         {"transfer_encoding": "\x0bchunked"},
+        {"transfer_encoding": "Xchunked"},
         {"transfer_encoding": ""},
         {"transfer_encoding": "chunked", "content_length": "5"},
         {"content_length": "5, 5"},
@@ -210,7 +214,8 @@ def test_encodings(value, encoding):
 
 @pytest.mark.proves("http.version-header")
 @pytest.mark.parametrize(
-    ("offered", "agreed"), [("2.2", "2.2"), ("2.1", "2.1"), ("2.1, 2.2", "2.2"), ("9.9,2.1", "2.1")]
+    ("offered", "agreed"),
+    [("2.2", "2.2"), ("2.1", "2.1"), ("2.1, 2.2", "2.2"), ("9.9,2.1", "2.1"), (" " * 252 + ",2.2", "2.2")],
 )
 def test_versions_are_agreed_on(offered, agreed):
     """The newest that both speak stands in the answer."""
@@ -218,7 +223,7 @@ def test_versions_are_agreed_on(offered, agreed):
 
 
 @pytest.mark.proves("http.version-header")
-@pytest.mark.parametrize("offered", ["9.9", ",", "2.2x", "x" * 100_000, "\udcff"])
+@pytest.mark.parametrize("offered", ["9.9", ",", "2.2x", "x" * 100_000, " " * 253 + ",2.2", "\udcff"])
 def test_no_version_in_common(offered):
     """The answer names ours, and repeats nothing of theirs."""
     response = refused(role().admit(head(asap_version=offered)))
@@ -326,12 +331,24 @@ def test_a_batch_that_can_not_be_paid_now():
 def test_streams_have_a_path_of_their_own():
     """It is posted to, and guarded like the endpoint."""
     admitted = told(role().admit(head("/asap/stream")))
-    assert (admitted.streams, admitted.seen) == (True, 0)
+    assert admitted == Admitted(
+        "identity", 10 * 1024 * 1024, None, "192.0.2.1", {"content-type": "application/json"}, True, 0
+    )
     assert told(role().admit(head())).streams is False
     response = refused(role().admit(head("/asap/stream", "GET")))
     assert (response.status, response.headers["allow"]) == (405, "POST")
-    response = refused(role(auth=("bearer",)).admit(head("/asap/stream")), None)
-    assert data_of(response)["code"] == "asap:auth/unauthenticated"
+    steps = role(auth=("bearer",)).admit(head("/asap/stream"))
+    asks(steps)
+    assert asks(steps).event.note == "authentication is required (from 192.0.2.1)"
+    assert data_of(finish(steps))["code"] == "asap:auth/unauthenticated"
+
+
+@pytest.mark.parametrize(("compresses", "told_of"), [(("gzip",), "identity"), ((), None)])
+def test_a_refusal_says_which_codings_we_take(compresses, told_of):
+    """Where ours may be compressed itself (RFC 7694)."""
+    server = role(compresses=compresses, encodings=())
+    response = refused(server.admit(head(content_type="text/plain", accept_encoding="gzip")))
+    assert response.headers.get("accept-encoding") == told_of
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def test_what_is_not_simply_asked_is_looked_at_each_time(said):
 def test_what_is_said_of_a_length():
     """A body may be as long as the limit says, and have no length where it comes in chunks."""
     admission = role(limits=Limits(request_bytes=500)).admission
-    assert admission.look(head(content_length="7")).most_length == 500
+    said = head(content_length="7")
+    looked = admission.look(said)
+    assert (looked.head, looked.address, looked.most_length) == (said, "192.0.2.1", 500)
     assert admission.look(head(transfer_encoding="chunked")).most_length < 0
 
 

@@ -269,7 +269,7 @@ def test_who_is_turned_away_comes_back_when_all_is_well_again():
     """In whole seconds: one, where half of one would do."""
     clock = FixedClock()
     server = late(sluggish(clock), clock, windows=2)
-    for _ in range(5):
+    for _ in range(9):
         server.felt(0.0)
         clock.move(0.5)
     answers = [response for _ in range(40) if isinstance(response := told_of(server), HttpResponse)]
