@@ -69,6 +69,7 @@ def test_a_cancel_ends_what_nobody_runs(status):
     assert change.events == (TaskEvent(before.events + 1, LATER, "status_change", TaskStatus.CANCELLED),)
     envelope = json.loads(b"{" + reply + b"}")["result"]["envelope"]
     assert (envelope["sender"], envelope["recipient"], envelope["trace_id"]) == (PEER, ME, "trace")
+    assert envelope["id"]
     assert (envelope["timestamp"], envelope["payload_type"]) == ("2026-01-02T03:04:12.123456Z", "task.response")
     assert (envelope["payload"]["task_id"], envelope["payload"]["status"]) == (before.id, "cancelled")
 
