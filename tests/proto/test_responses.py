@@ -101,6 +101,8 @@ def test_an_error_in_the_body_is_read_within_the_same_bounds():
     assert isinstance(refusal(answer), TaskNotFound)
     assert isinstance(refusal(answer, json_values=4), PeerRefused)
     assert isinstance(refusal(answer, json_depth=2), PeerRefused)
+    for body in (b"{}", b"[]", b'{"error":5}', b""):
+        assert isinstance(refusal(HttpResponse(400, {}, body)), PeerRefused)
 
 
 @pytest.mark.proves("client.retry-after")
