@@ -4,10 +4,10 @@ import pytest
 
 from asap_proto.limits import Limits
 from asap_proto.model import AuthScheme, TaskCancel, TaskStatus
-from asap_proto.roles import Cancelled, Interrupt, KeeperRole, Observe, Pause, Raised, Returned, Suspended, Write
+from asap_proto.roles import Cancelled, Interrupt, KeeperRole, Pause, Raised, Returned, Suspended, Write
 from asap_proto.rules.identity import Identity
 from asap_proto.stores import Refused
-from asap_testkit import CALLER, ME, NOW, asks, echo_manifest, finish, fixed_sources, link, request_frame
+from asap_testkit import CALLER, ME, NOW, asks, echo_manifest, fixed_sources, link, request_frame
 from asap_testkit.receiving import (
     accepts,
     answer_of,
@@ -82,7 +82,8 @@ def test_a_handler_that_does_not_stop(seconds, looks):
         pauses.append(pause.seconds)
         answer = wire.perform(pause)
     assert pauses == looks
-    assert payload_of(finish(steps, wire.perform(wire.reach(steps, Observe, answer))))["status"] == "working"
+    assert payload_of(wire.run(steps, answer))["status"] == "working"
+    assert wire.clock.elapsed() == pytest.approx(1000.0 + sum(looks))  # it has looked no more often
 
 
 @pytest.mark.proves("task.cancel")
