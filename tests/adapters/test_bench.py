@@ -13,6 +13,7 @@ from asap_adapters.bench.letters import Letters, template
 from asap_adapters.bench.messages import end_of
 from asap_adapters.bench.processes import Child
 from asap_adapters.bench.reference import find_reference
+from asap_adapters.bench.suites import steps
 
 SMALL = "asap_adapters.bench.suites."
 
@@ -77,16 +78,30 @@ def test_a_rate_is_kept_up(monkeypatch):
 
 
 def test_a_server_is_pressed_until_it_breaks(monkeypatch):
-    """What it holds, what comes of twice that, and how it is afterwards; the steps grow until one is not held."""
+    """What it holds, what comes of twice that, and how it is afterwards."""
     monkeypatch.setattr(f"{SMALL}steps.CONNECTIONS", 20)
-    monkeypatch.setattr(f"{SMALL}steps.FIRST", 100.0)
-    monkeypatch.setattr(f"{SMALL}steps.GROWTH", 20.0)
+    monkeypatch.setattr(f"{SMALL}steps.HELD", 0.0)  # whatever a busy machine answers in so short a time
+    monkeypatch.setattr(f"{SMALL}steps.STEPS", 3)
     figures = tiny("steps", runtimes=("asyncio",))
     for agent in ("asyncio", "asyncio, which turns away"):
         held = figures[f"requests/s held, {agent}", None]
-        assert held.value in (100.0 * 20.0**step for step in range(4))
+        assert held.value == steps.FIRST * steps.GROWTH**2
         assert figures[f"answers/s when twice that is asked, {agent}", "what is held"].floor == 0.6
         assert figures[f"p95 at half of what is held, right after, {agent}", "before"].ratio > 0
+
+
+@pytest.mark.parametrize(
+    ("capacity", "held"), [(500, 500), (664, 500), (665, 700), (930, 700), (10_000, 500 * 1.4**9), (1e9, 500 * 1.4**15)]
+)
+def test_steps_grow_until_one_is_not_held(capacity, held):
+    """One of which less than 95 in 100 are answered in time; after sixteen there is an end."""
+    assert steps.climb(lambda rate: min(rate, capacity)) == pytest.approx(held)
+
+
+def test_where_not_even_the_first_step_is_held_nothing_is_told():
+    """A figure of nothing would be none."""
+    with pytest.raises(Void, match="not even 500 requests/s are held"):
+        steps.climb(lambda rate: 0.9 * rate)
 
 
 def test_a_crowd_is_answered(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
@@ -13,16 +13,16 @@ from ..figures import Figure, Measured, Rounds, Void
 from ..options import Options
 from ..processes import CLIENT_CORE, Child, module
 
-__all__ = ["measure"]
+__all__ = ["climb", "measure"]
 
 #: As many as a worker answers at once (`Limits.requests`): so many callers wait when it is behind.
 CONNECTIONS = 1000
 #: Requests/s of the first step, and how many times that of the one before each next one is.
 FIRST, GROWTH = 500.0, 1.4
 #: Steps at most: what holds the last one is not broken by what calls here.
-_STEPS: Final = 16
+STEPS = 16
 #: What part of a step has to be answered within its time, for it to be held.
-_HELD: Final = 0.95
+HELD = 0.95
 #: Requests/s that have to be held, as `pace` asks them: beyond that the machine decides.
 _LEAST: Final = 1000
 #: What part of what was held is still answered when twice that is asked, and how late those are who call afterwards,
@@ -43,6 +43,22 @@ def measure(options: Options) -> Iterator[Figure]:
         yield from _figures(rounds, name)
 
 
+def climb(answered: Callable[[float], float]) -> float:
+    """The last step that is held, in requests/s, of a server that answers so many where so many are asked.
+
+    Raises `Void` where not even the first is.
+    """
+    held = 0.0
+    for step in range(STEPS):
+        rate = FIRST * GROWTH**step
+        if answered(rate) < HELD * rate:
+            break
+        held = rate
+    if not held:
+        raise Void(f"not even {FIRST:g} requests/s are held")
+    return held
+
+
 def _once(load: Child, agent: str, options: Options) -> Measured:
     with servers.ours(agent) as server, connected(load, server.port, CONNECTIONS):
 
@@ -50,14 +66,7 @@ def _once(load: Child, agent: str, options: Options) -> Measured:
             options.progress(f"{agent} at {rate:,.0f} requests/s")
             return load.ask(do="pace", rate=rate, seconds=options.seconds, presses=True)
 
-        held = 0.0
-        for step in range(_STEPS):
-            told = ask(FIRST * GROWTH**step)
-            if told["rate"] < _HELD * FIRST * GROWTH**step:
-                break
-            held = FIRST * GROWTH**step
-        if not held:
-            raise Void(f"not even {FIRST:g} requests/s are held")
+        held = climb(lambda rate: ask(rate)["rate"])
         before = ask(held / 2)
         over = ask(held * 2)
         after = ask(held / 2)
