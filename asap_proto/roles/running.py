@@ -220,12 +220,11 @@ class TaskRole:
         return artifact
 
     def begin(self) -> Steps[None]:
-        """The handler is run from now on; raises `IllegalMove`, or `TakenOver` where it is over by now."""
+        """The handler is run from now on; raises `TakenOver` where it is over by now."""
 
         def begun(record: TaskRecord, now: float) -> Change:
             events: tuple[TaskEvent, ...] = ()
             if record.status is not _WORKING:
-                check_move(record.id, record.status, to=_WORKING)
                 events = (TaskEvent(record.events + 1, now, "status_change", _WORKING),)
             return self._next(
                 record,
@@ -303,11 +302,14 @@ class TaskRole:
         at = self._sources.clock.now()
         if isinstance(outcome, Suspended):
             return (yield from self._suspend(outcome.question))
+        is_away = isinstance(outcome, Raised) and isinstance(outcome.error, StateUnavailable)
         if isinstance(outcome, Raised) and _is_lost(outcome.error):
             # That is no failure of the task's: whoever has it next goes on, where it may, or reports it.
             self.interrupted, outcome = True, Cancelled()
         if isinstance(outcome, Cancelled) and self.record.cancel is None:
-            found = yield from self._read(ReadTask(self.record.id, seconds_of(at)), heed=False)
+            read = ReadTask(self.record.id, seconds_of(at))
+            # For a store that the handler has waited for already nobody waits again: the lease is over.
+            found = yield from ask(read) if is_away else self._read(read, heed=False)
             self.record = self._still(found, heed=False)
             if self.interrupted and self.record.cancel is None:
                 # Nobody asked for that: it was cut off while another worker had the task, who gave it back since.

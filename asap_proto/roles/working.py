@@ -143,7 +143,7 @@ class Work:
             self.let_go(record.id)
 
     def resumed(self, task: TaskRole) -> Steps[Settled]:
-        """Begins a task, or goes on with it; raises `IllegalMove`, or `TakenOver` where another worker has it."""
+        """Begins a task, or goes on with it; raises `TakenOver` where another worker has it."""
         if task.record.status is _SUBMITTED:
             yield from task.begin()
         if task.record.cancel is not None:

@@ -53,8 +53,8 @@ _WHEN_READ = (errors.BadHead, errors.ForeignOrigin, errors.BodyTooLarge, errors.
 
 _AT = "#/components/schemas/"
 #: Keywords of JSON Schema whose values are no schemas, and those whose members are schemas by their names.
-_CONSTANTS = frozenset({"const", "default", "enum", "examples"})
-_NAMED = frozenset({"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"})
+_CONSTANTS = frozenset({"const", "default", "enum", "example", "examples"})
+_NAMED = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
 _JSON = "application/json"
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 _WORDS = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}

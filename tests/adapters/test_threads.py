@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from asap_adapters.stores.sqlite import SqliteState
 from asap_adapters.sync import Agent, Client, serving
 from asap_adapters.sync.drive import side_by_side
 from asap_proto import Limits, TaskRequest
@@ -42,6 +43,29 @@ def test_one_client_many_threads():
             return reply.payload.result["n"]
 
         assert list(threads.map(ask, range(200))) == list(range(200))
+
+
+@pytest.mark.parametrize("call", ["load", "save"])
+def test_a_thread_does_not_wait_for_a_store_that_was_closed_under_it(tmp_path, call):
+    """Nobody can cut it off, and Python does not end before it: once the server has wound up it waits for nothing."""
+    began, threads = threading.Event(), []
+    with SqliteState(tmp_path / "tasks.db", agent=WORKER) as state:
+        agent = Agent(WORKER, store=state, limits=Limits(grace_seconds=0.1, lease_seconds=3600.0))
+
+        @agent.skill("go-on")
+        def go_on(task):
+            task.save({"n": 1})
+            threads.append(threading.current_thread())
+            began.set()
+            while True:
+                task.save({"n": 2}) if call == "save" else task.load()
+
+        with serving(agent.app()) as url, Client(url, me=ME) as client:
+            client.submit("go-on", {})
+            assert began.wait(60)
+    [thread] = threads
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_steps_are_taken_in_turn():

@@ -145,9 +145,10 @@ def _report(files: list[str]) -> dict[str, Any]:
             verdict = "broken" if code == 3 else status_by_exit_code[code]
             if verdict != "killed":
                 diff = get_diff_for_mutant(name, path=file)
-                key = _key({"file": file.removeprefix("asap_proto/"), **_changed(diff)})
-                used.add(key)
-                if verdict in ("survived", "timeout") and (key in reasons or _is_wording(name, file)):
+                mutant = {"file": file.removeprefix("asap_proto/"), **_changed(diff)}
+                found = reasons.keys() & {_key(mutant), _key(mutant | {"function": _function_of(name)})}
+                used |= found
+                if verdict in ("survived", "timeout") and (found or _is_wording(name, file)):
                     verdict = "justified"
                 else:
                     left.append((name, verdict, diff))
@@ -196,8 +197,18 @@ class _Wordless(ast.NodeTransformer):
         return node
 
 
-def _key(mutant: dict[str, str]) -> tuple[str, str, str]:
-    return mutant["file"], mutant["was"].strip(), mutant["now"].strip()
+def _key(mutant: dict[str, str]) -> tuple[str, str, str, str]:
+    return mutant["file"], mutant["was"].strip(), mutant["now"].strip(), mutant.get("function", "")
+
+
+def _function_of(name: str) -> str:
+    """The name of the function that mutmut has changed: it puts classes before it, and an ``x``."""
+    return (
+        name.rpartition("__mutmut_")[0]
+        .rpartition(".")[2]
+        .removeprefix("x_")
+        .rpartition("\N{LATIN LETTER LATERAL CLICK}")[2]
+    )
 
 
 def _changed(diff: str) -> dict[str, str]:
@@ -221,7 +232,9 @@ def _shown(result: dict[str, Any]) -> str:
     for name, count in [*result["files"].items(), ("all", result["total"])]:
         cells = (f"{count.get(verdict, 0):13}" for verdict in verdicts)
         lines.append("".join([f"{name:40}", *cells, f"{count['score']:13.1%}"]))
-    lines += [f"justified in vain, as it is no mutant or is killed: {': '.join(key)}" for key in result["stale"]]
+    lines += [
+        f"justified in vain, as it is no mutant or is killed: {': '.join(filter(None, key))}" for key in result["stale"]
+    ]
     return "\n".join(lines)
 
 

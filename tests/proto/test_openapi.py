@@ -197,11 +197,19 @@ def test_a_constant_is_no_reference():
     """What looks like one in a constant stays as it is; a member with a keyword's name holds references like others."""
     schema = {
         "type": "object",
-        "properties": {"a": {"enum": [{"$ref": "#"}]}, "const": {"$ref": "#/$defs/Word"}},
+        "properties": {
+            "a": {"enum": [{"$ref": "#"}], "example": {"$ref": "#"}},
+            "const": {"$ref": "#/$defs/Word"},
+        },
+        "dependencies": {"default": {"$ref": "#/$defs/Word"}},
         "$defs": {"Word": {"type": "string"}},
     }
     manifest = typed_manifest(capabilities=Capabilities(skills=(Skill("echo", "Repeats", schema),)))
-    given = component(describe(manifest), "1.echo.input")
+    document = describe(manifest)
+    moved = document["components"]["schemas"]["1.echo.input"]
+    assert moved["properties"]["a"] == schema["properties"]["a"]
+    assert moved["dependencies"]["default"]["$ref"].startswith("#/components/")
+    given = component(document, "1.echo.input")
     assert given.is_valid({"a": {"$ref": "#"}, "const": "word"})
     assert not given.is_valid({"a": {"$ref": "#/components/schemas/1.echo.input"}})
     assert not given.is_valid({"const": 1})

@@ -120,6 +120,9 @@ def test_the_schema_of_a_secret_is_shown():
     assert redact(schema) == schema
     filled = {"properties": {"password": {**password, "default": "x1", "enum": ["x1"]}}}
     assert redact(filled) == {"properties": {"password": {**password, "default": HIDDEN, "enum": HIDDEN}}}
+    words = "$ref allOf anyOf const default description enum examples format items maxLength minLength oneOf pattern"
+    every = dict.fromkeys((*words.split(), "title", "type", "writeOnly"), "x1")
+    assert redact({"properties": {"password": every}})["properties"]["password"].keys() == every.keys()
     assert redact({"properties": {"password": {"type": "string", "hint": "x1"}}}) == {
         "properties": {"password": HIDDEN}
     }

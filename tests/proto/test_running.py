@@ -561,6 +561,15 @@ def test_a_handler_that_ended_because_its_store_was_away():
         steps.send(True)
 
 
+@pytest.mark.proves("recovery.store")
+def test_a_handler_that_ended_because_its_store_is_still_away():
+    """Has waited for as long as a lease: nobody waits as long again, with its slot in hand, for a task it has lost."""
+    steps = a_task().settle(Raised(StateUnavailable("away")))
+    assert asks(steps) == ReadTask("task_1", AT)
+    with pytest.raises(StateUnavailable):
+        goes_away(steps)
+
+
 def test_a_handler_that_was_told_that_a_peers_store_was_away():
     """Has failed as by any other exception: that was another task."""
     task = a_task()

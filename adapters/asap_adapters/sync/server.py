@@ -139,7 +139,7 @@ class Performer(BasePerformer):
             case Interrupt():
                 return self._interrupt(command)
             case Pause():
-                return time.sleep(command.seconds)
+                return self._pause(command.seconds)
             case ReadMetrics():
                 return self._metrics()
             case ReadState():
@@ -165,10 +165,19 @@ class Performer(BasePerformer):
                 return self._asked(self._stores.state, command)
             except Exception as error:
                 if self._wound_up:  # the store may be closed by now, which a thread that goes on can't know
-                    raise StateUnavailable("the server is shutting down", facts={"retry_after": 1}) from error
+                    raise self._shutting_down() from error
                 raise self._unavailable(command, error) from error
         with self._lock:
             return self._asked(self._stores.state, command)
+
+    def _pause(self, seconds: float) -> None:
+        if self._wound_up:  # nobody can cut this thread off, and Python waits for it before it ends
+            raise self._shutting_down()
+        time.sleep(seconds)
+
+    @staticmethod
+    def _shutting_down() -> StateUnavailable:
+        return StateUnavailable("the server is shutting down", facts={"retry_after": 1})
 
     def _write(self, command: Write) -> bool:
         written: bool = self._remember(command)
