@@ -48,7 +48,7 @@ def wrong(path: str, expected: str, value: Any) -> Fault:
     return Fault(path, sort, f"is {_name(value)}; expected {words}")
 
 
-def unknown_tag(value: dict[str, Any], known: list[str]) -> Fault:
+def unknown_tag(known: list[str]) -> Fault:
     """A part whose ``type`` is none of ours."""
     return Fault("$.type", "union_tag_invalid", f"expected one of {', '.join(known)}")
 

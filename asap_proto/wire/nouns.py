@@ -100,7 +100,7 @@ def decode_part(
     tag = value.get("type")
     part = _TAGS.get(tag) if tag.__class__ is str else None
     if part is None:
-        raise error("no such part", faults=[faults.unknown_tag(value, [str(known) for known in _TAGS])])
+        raise error("no such part", faults=[faults.unknown_tag([str(known) for known in _TAGS])])
     decoded: Part = decode(part, value, error=error)
     if isinstance(decoded, FilePart) and scheme_of(decoded.uri) not in schemes:
         words = f"is of a scheme that is not fetched; expected one of {', '.join(schemes)}"

@@ -1,11 +1,17 @@
 """The nouns, for those who use cattrs."""
 
+import attrs
 import pytest
 
 from asap_proto.errors import MalformedEnvelope
 from asap_proto.model import Conversation, Part, TaskCancel, TextPart
 from asap_proto.wire.converter import converter
 from asap_testkit import NOW
+
+
+@attrs.frozen
+class Own:
+    cancel: TaskCancel
 
 
 def test_cattrs_knows_the_nouns():
@@ -26,3 +32,4 @@ def test_what_is_written_can_be_read_again():
 def test_other_classes_are_left_to_cattrs():
     """Nouns alone are ours."""
     assert converter.structure("5", int) == 5
+    assert converter.structure({"cancel": {"task_id": "t"}}, Own) == Own(TaskCancel("t"))

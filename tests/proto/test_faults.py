@@ -62,7 +62,7 @@ def test_a_wrong_type_is_told_by_its_json_name(value, name):
 
 def test_an_unknown_tag_names_the_known_ones():
     """So that whoever mistyped sees what there is."""
-    assert unknown_tag({}, ["a", "b"]).problem == "expected one of a, b"
+    assert unknown_tag(["a", "b"]).problem == "expected one of a, b"
 
 
 @pytest.mark.proves("error.bounded")
