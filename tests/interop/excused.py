@@ -1,6 +1,7 @@
 """Envelopes, manifests and frames that only one side takes: a row for each rule that makes the difference.
 
-A row names the releases, what was sent, and a shell pattern for the fault: path and type, as whoever refuses tells it.
+A row names the releases, what was sent, and a shell pattern for the fault: path and type, as whoever refuses tells it,
+and what a rule says that a release has of its own.
 The tests fail for a refusal without a row, and for a row that excuses nothing.
 """
 
@@ -62,7 +63,7 @@ SENT_BY_US = (
     Row(
         ("newest",),
         "Envelope",
-        "$ value_error",
+        "$ value_error * must have correlation_id *",
         "2.x wants a correlation id for every spelling of an answer; the answers of our agents have one",
     ),
     Row(("newest",), "Envelope", "$.config.* extra_forbidden", f"a closed object since 1.4; {_FREE}"),

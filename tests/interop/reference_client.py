@@ -20,7 +20,7 @@ Answers are one of
 
     {"ok": true}
     {"ok": true, "schema": {...}}
-    {"ok": true, "faults": [["$.path type", ...], ...]}
+    {"ok": true, "faults": [["$.path type", "$.path value_error what it says", ...], ...]}
     {"ok": true, "document": ..., "pin": ...}
     {"ok": true, "manifest" | "health" | "envelope" | "envelopes": ...}
     {"ok": false, "error": class, "code": "asap:...", "number": JSON-RPC code, "data": ...}
@@ -114,11 +114,20 @@ def model(name: str) -> Any:
 
 
 def faults(made: Any, document: Any) -> list[str]:
-    """What the release finds wrong with a document, by path and type; what breaks the check itself is one too."""
+    """What the release finds wrong with a document, by path and type; what breaks the check itself is one too.
+
+    All rules that a model has of its own share one type, and often one path: what such a rule says is told as well.
+    """
     try:
         made.model_validate(document)
     except importlib.import_module("pydantic").ValidationError as error:
-        return ["$" + "".join(f".{step}" for step in one["loc"]) + f" {one['type']}" for one in error.errors()]
+        return [
+            "$"
+            + "".join(f".{step}" for step in one["loc"])
+            + f" {one['type']}"
+            + (f" {one['msg']}" if one["type"] == "value_error" else "")
+            for one in error.errors()
+        ]
     except Exception as error:
         return [f"$ {type(error).__name__}"]
     return []

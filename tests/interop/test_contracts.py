@@ -189,6 +189,14 @@ def test_what_we_send_is_taken_by_a_release(client, release, name) -> None:
     assert used == excused.rows(excused.SENT_BY_US, release, name), "a row excuses nothing"
 
 
+def test_a_row_excuses_one_rule_alone(references) -> None:
+    """What breaks another rule of the newest release is not excused, though that is told at the same path."""
+    both = {"request_id": "r", "success": True, "result": {}, "error": "none"}
+    letter = {**_LETTER, "payload_type": "mcp.tool_result", "payload": both, "correlation_id": "e"}
+    with pytest.raises(AssertionError, match="error must be None"):
+        check_sent(references.client("newest"), "newest", "Envelope", [letter])
+
+
 def test_an_enclosed_manifest_is_taken_by_the_newest(references) -> None:
     """What is signed of a manifest has every field that the newest release knows, and each as it wants it."""
     sent = [arrived(enclosable(manifest)) for manifest in drawn(asap.manifests())]
