@@ -46,7 +46,8 @@ SENT_BY_THEM = (
     Row(ALL, "Envelope", "$.correlation_id too_long", _LONG),
     Row(ALL, "Envelope", "$.trace_id too_long", _LONG),
     Row(BEFORE_2, "Envelope", "$.payload.input missing", _TOGETHER),
-    Row(ALL, "Envelope", "$.payload.progress.percent out_of_range", "true is no number"),
+    Row(BEFORE_2, "Envelope", "$.payload.progress.percent out_of_range", _TOGETHER),
+    Row(("newest",), "Envelope", "$.payload.progress.percent out_of_range", "true is no number"),
     Row(ALL, "Manifest", "$.id urn", "a URN does not end in a newline"),
     Row(
         ("0.1.0", "0.3.0"),
