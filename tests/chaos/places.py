@@ -75,13 +75,15 @@ class File:
                 yield
             return
         filler = self.disk / "filler"
-        with filler.open("wb", buffering=0) as file:
-            for size in (65536, 512):
-                with suppress(OSError):
-                    while True:
-                        file.write(bytes(size))
-        yield
-        filler.unlink()
+        try:
+            with filler.open("wb", buffering=0) as file:
+                for size in (65536, 512):
+                    with suppress(OSError):
+                        while True:
+                            file.write(bytes(size))
+            yield
+        finally:
+            filler.unlink()
 
 
 @frozen
