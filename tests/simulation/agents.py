@@ -164,6 +164,10 @@ class Worker:
         """Since when it reaches its store, or when it will again."""
         return max(self.away_until, self.agent.away_until)
 
+    def reaches(self, command: StoreCommand) -> bool:
+        """Whether its store hears this."""
+        return self.agent.world.now >= self.back
+
     def stop(self, grace: float) -> None:
         """Takes no more work; what still runs after `grace` seconds is cut off, and then the worker ends."""
         self.open = False
@@ -373,9 +377,9 @@ class Agent:
     born: int = 0
     #: Whether it has lost tasks that it had accepted, as its store may.
     has_lost: bool = False
-    #: Until when nobody reaches its store, and whether somebody ever could not.
+    #: Until when nobody reaches its store, and until when one of its workers does not, or last did not.
     away_until: float = 0.0
-    was_away: bool = False
+    last_away: float = 0.0
 
     @property
     def name(self) -> str:

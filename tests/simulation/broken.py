@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,6 +180,20 @@ class LetsInWhatCannotBeKept(Worker):
         return Fresh() if isinstance(command, Accept) else super().unreached(command)
 
 
+class AcceptsNothingAfterwards(Worker):
+    """Says for ever, from 5 s after it first was, that its store is away where it is to accept something."""
+
+    _refuses_from = math.inf
+
+    def unreached(self, command: StoreCommand) -> Any:
+        self._refuses_from = min(self._refuses_from, self.agent.world.now + 5.0)
+        return super().unreached(command)
+
+    def reaches(self, command: StoreCommand) -> bool:
+        refuses = isinstance(command, Accept) and self.agent.world.now >= self._refuses_from
+        return super().reaches(command) and not refuses
+
+
 class KeepsNothingAfterwards(Worker):
     """Cares for its store no more, once that was away."""
 
@@ -259,6 +274,7 @@ BROKEN = {
     TakesTwice: (Parts(TakesTwice), "", 1),
     WritesAfterTheEnd: (Parts(WritesAfterTheEnd), "", 17),
     WritesOver: (Parts(WritesOver), "", 17),
+    AcceptsNothingAfterwards: (Parts(worker=AcceptsNothingAfterwards), "was last away until", 92),
     CountsNoDepth: (Parts(worker=CountsNoDepth), "is at depth 0, below", 1),
     KeepsNothingAfterwards: (Parts(worker=KeepsNothingAfterwards), "no end after", 17),
     LetsInWhatCannotBeKept: (Parts(worker=LetsInWhatCannotBeKept), "nobody has accepted it", 1),

@@ -143,13 +143,14 @@ class User:
         """Several tasks at once."""
         peer = self.world.some_of([*self.world.agents])
         envelopes = [self._some_request(peer=peer)[1] for _ in range(self.world.some(2, 4))]
+        since = self.world.now
         try:
             replies = yield from towards(self.urn, peer, self.client(peer).send_batch(envelopes))
         except AsapError as error:
             replies = [error] * len(envelopes)
         assert len(replies) == len(envelopes), f"{len(envelopes)} were asked, {len(replies)} answered"
         for envelope, reply in zip(envelopes, replies, strict=True):
-            self._learn(peer, envelope, self._checked("batch", peer, envelope, reply))
+            self._learn(peer, envelope, self._checked("batch", peer, envelope, reply, since=since))
 
     def repeat(self) -> Story:
         """What was asked before, with the same key."""
@@ -279,24 +280,33 @@ class User:
         self, peer: str, envelope: Envelope, what: str, *allowed: type[AsapError], key: str | None = None
     ) -> Story:
         """The reply, or why there is none: the one or the other, and of errors only what is allowed."""
+        since = self.world.now
         try:
             reply = yield from towards(self.urn, peer, self.client(peer).send(envelope, idempotency_key=key))
         except AsapError as error:
             reply = error
         if key in self.world.reused:
             allowed = (KeyReused, *allowed)
-        return self._checked(what, peer, envelope, reply, *allowed)
+        return self._checked(what, peer, envelope, reply, *allowed, since=since)
 
     def _checked(
-        self, what: str, peer: str, envelope: Envelope, reply: Envelope | AsapError, *allowed: type[AsapError]
+        self,
+        what: str,
+        peer: str,
+        envelope: Envelope,
+        reply: Envelope | AsapError,
+        *allowed: type[AsapError],
+        since: float,
     ) -> Envelope | AsapError:
         if isinstance(reply, AsapError):
             self.world.counts[f"{what}: {reply.code}"] += 1
             allowed = (*ANY, *(allowed or _failures(envelope)))
             if envelope.id in self.world.heard_twice:
                 allowed = (InvalidNonce, *allowed)
-            was_away = self.world.agents[peer].was_away
-            assert was_away or not isinstance(reply, StateUnavailable), f"the store of {peer} was never away: {reply!r}"
+            away = self.world.agents[peer].last_away
+            assert away >= since or not isinstance(reply, StateUnavailable), (
+                f"the store of {peer} was last away until {away:.3f}, this was asked at {since:.3f}: {reply!r}"
+            )
             if self.world.agents[peer].has_lost:
                 allowed = (ResourceNotFound, TaskNotFound, *allowed)
             assert envelope.timestamp is not None, f"{envelope.id} says no time"
@@ -316,6 +326,7 @@ class User:
     ) -> Story:
         heard: list[Envelope] = []
         key = self.client(peer).new_id()
+        since = self.world.now
         failure: AsapError | None = None
         try:
             yield from towards(self.urn, peer, self.client(peer).stream(envelope, idempotency_key=key), heard)
@@ -323,7 +334,7 @@ class User:
             failure = error
         yield Towards(self.urn, peer, None)
         last = heard[-1] if failure is None else failure
-        self._checked(what, peer, envelope, last, *allowed)
+        self._checked(what, peer, envelope, last, *allowed, since=since)
         for told in heard:
             task_id = task_id or getattr(told.payload, "task_id", None)
         if task_id is not None and (entry := self.world.ledger.find(peer, task_id)) is not None:

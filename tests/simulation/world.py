@@ -272,6 +272,7 @@ class World:
             clock.offset = 0.0
         for agent in self.agents.values():
             agent.away_until = min(agent.away_until, self.now)
+            agent.last_away = min(agent.last_away, self.now)
             for worker in [*agent.workers.values()]:
                 worker.away_until = min(worker.away_until, self.now)
                 worker.thaw()
@@ -324,8 +325,8 @@ class World:
         who = worker or agent
         self.counts["store goes away"] += 1
         self.scheduler.note(f"fate: {who.name} is without its store for {seconds} s")
-        agent.was_away = True
         who.away_until = max(who.away_until, self.now + seconds)
+        agent.last_away = max(agent.last_away, who.away_until)
         if isinstance(agent.store, Survivor) and worker is None:
             agent.store.go_away()
 
@@ -394,7 +395,7 @@ class World:
         worker = process.place
         assert isinstance(worker, Worker), f"{process.name} asks for {command}"
         is_for_store = isinstance(command, StoreCommand)
-        if is_for_store and self.now < worker.back:
+        if is_for_store and not worker.reaches(command):
             self.counts["store away"] += 1
             return worker.unreached(command)
         answer = worker.perform(process, command)
