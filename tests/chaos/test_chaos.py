@@ -82,7 +82,7 @@ def test_a_server_that_is_told_to_stop(world):
         crowd.effects(6)
         assert world.stop() == 0
         world.start()
-    check(world, "stopped")
+    assert check(world, "stopped")["done"] >= 6  # at most the six that were at work when it ended are not
 
 
 def test_a_full_disk(world, fronts):
@@ -92,8 +92,9 @@ def test_a_full_disk(world, fronts):
         with world.full_disk():
             until(lambda: is_refused(client))
     told = check(world, "full")
-    # A server of its own ends by that, and is away for as long as it takes to start.
-    assert world.place.server is not None or told["done"] == 18
+    # A server of its own ends by that, and is away for as long as it takes to start: longer than the leases of the six
+    # that are at work then.
+    assert told["done"] >= (18 if world.place.server is None else 12)
 
 
 def test_no_file_descriptor_is_left(world, fronts):
@@ -121,4 +122,5 @@ def test_a_store_that_is_away(world, fronts):
             with world.client(fronts[0], retry=ONCE) as client:
                 until(lambda: is_refused(client))
             world.place.server.start()
-    check(world, "away")
+    # Each time, at most the six that were at work then are interrupted.
+    assert check(world, "away")["done"] >= (12 if world.place.server is None else 6)
