@@ -153,13 +153,13 @@ class Admission:
         limits: Limits,
         encodings: tuple[str, ...],
         quota: bool,
-        hosts: Collection[str] | None = None,
-        challenges: Sequence[str] | None = None,
-        strict_http: bool = False,
-        proxies: Proxies = Proxies(),  # noqa: B008  (frozen)
-        enclosed: bytes | None = None,
-        compresses: tuple[str, ...] = (),
-        compresses_locally: bool = False,
+        hosts: Collection[str] | None,
+        challenges: Sequence[str] | None,
+        strict_http: bool,
+        proxies: Proxies,
+        enclosed: bytes | None,
+        compresses: tuple[str, ...],
+        compresses_locally: bool,
     ) -> None:
         self._sources = sources
         self._limits = limits

@@ -41,6 +41,7 @@ def forget():
     converter.converter._unstructure_func.clear_cache()
     nouns._ENCODERS.clear()
     nouns._STRICT.clear()
+    nouns._OPENED.clear()
     nouns._read_brief = lambda value: nouns.decoder(nouns.Envelope, nouns._Manner(opened=True, brief=True))(value)
 
 

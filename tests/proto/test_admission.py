@@ -327,6 +327,13 @@ def test_a_batch_that_can_not_be_paid_now():
     assert data_of(finish(steps))["details"] == {"items": 4, "most": 3}
 
 
+def test_a_head_of_too_many_lines():
+    """Is told how many there may be."""
+    response = refused(role().admit(RequestHead("POST", "/asap", {}, "192.0.2.1", 101)))
+    assert response.status == 431
+    assert data_of(response)["error"] == "more than 100 headers"
+
+
 @pytest.mark.proves("http.routes")
 def test_streams_have_a_path_of_their_own():
     """It is posted to, and guarded like the endpoint."""

@@ -72,6 +72,8 @@ def test_a_small_answer_is_sent_as_it_is():
     """And varies with nothing; it says what may be sent to us."""
     small = link(server=SERVER).post(request_frame(), accept_encoding="gzip")
     assert small.headers == {"content-type": "application/json", "accept-encoding": "gzip"}
+    both = link(server=SERVER | {"encodings": ("gzip", "br")}).post(request_frame(), accept_encoding="gzip")
+    assert both.headers["accept-encoding"] == "gzip, br"
 
 
 def test_where_it_is_off_nothing_is_said_of_it():

@@ -121,6 +121,7 @@ def test_strict_statuses_are_described():
     ]
     assert "asap:protocol/malformed_envelope" in codes["properties"]["code"]["enum"]
     assert "401" not in describe(echo_manifest(), strict_http=True)["paths"]["/asap"]["post"]["responses"]
+    assert describe(echo_manifest()) == describe(echo_manifest(), strict_http=False)
 
 
 def test_who_may_ask():
@@ -133,7 +134,11 @@ def test_who_may_ask():
     assert document["paths"]["/asap/stream"]["post"]["security"] == [{"basic": []}, {"bearer": []}]
     assert "security" not in document["paths"]["/health"]["get"]
     assert "WWW-Authenticate" in document["paths"]["/asap"]["post"]["responses"]["200"]["headers"]
-    assert "securitySchemes" not in describe(echo_manifest())["components"]
+    open_to_all = describe(echo_manifest())
+    asked = open_to_all["paths"]["/asap"]["post"]
+    assert "securitySchemes" not in open_to_all["components"]
+    assert "security" not in asked
+    assert "WWW-Authenticate" not in asked["responses"]["200"]["headers"]
 
 
 def test_limits_are_told():
@@ -191,6 +196,13 @@ def test_skills_have_requests_of_their_own():
     names = document["components"]["schemas"].keys()
     assert {"1.sum_up_.request", "1.sum_up_.input", "2.echo.request"} <= names
     assert "2.echo.input" not in names
+
+
+def test_a_request_goes_by_the_name_of_its_skill():
+    """As far as OpenAPI has its characters, and 64 of them."""
+    skills = (Skill("Sum-Up_1.0 é", "Sums up"), Skill("n" * 65, "Is long"))
+    schemas = describe(typed_manifest(capabilities=Capabilities(skills=skills)))["components"]["schemas"]
+    assert {"1.Sum-Up_1.0__.request", f"2.{'n' * 64}.request"} <= schemas.keys()
 
 
 def test_a_constant_is_no_reference():
