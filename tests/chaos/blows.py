@@ -29,12 +29,12 @@ def no_descriptors(world: World) -> Iterator[None]:
     most = len(os.listdir(f"/proc/{pid}/fd")) + 4
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, before[1]))
-    with ExitStack() as idle:
+    with ExitStack() as after:
+        after.callback(resource.prlimit, pid, resource.RLIMIT_NOFILE, before)
         for _ in range(30):
-            idle.enter_context(socket.create_connection(world.server.address))
+            after.enter_context(socket.create_connection(world.server.address))
         until(lambda: len(os.listdir(f"/proc/{pid}/fd")) >= most - 1)
         yield
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 def is_refused(client: Any) -> bool:
