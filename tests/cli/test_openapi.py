@@ -48,3 +48,14 @@ def test_an_agent_that_is_not_there(name, exit_code, capsys):
     """It is told as it is by `asap serve` and `asap manifest`."""
     assert main(["openapi", name]) == exit_code
     assert capsys.readouterr().out == ""
+
+
+def test_a_module_is_looked_for_where_we_are_now(tmp_path, monkeypatch, capsys):
+    """Not where the same process was when it looked before."""
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"described_by_{name}.py").write_text(SOURCE)
+        monkeypatch.chdir(folder)
+        assert main(["openapi", f"described_by_{name}:agent"]) == 0
+        assert json.loads(capsys.readouterr().out)["info"]["title"] == "described"

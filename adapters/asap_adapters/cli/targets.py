@@ -112,6 +112,7 @@ def _module(name: str, app_dir: str, debug: bool) -> ModuleType:
     if app_dir not in sys.path:
         sys.path.insert(0, app_dir)
     try:
+        importlib.invalidate_caches()  # "." may be another folder than when Python last looked into it
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
