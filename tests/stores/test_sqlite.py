@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -97,8 +98,10 @@ def test_a_file_that_is_no_store_is_refused(path, opened):
     """Neither another database nor a text is written into."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE note (text)")
+    before = path.read_bytes()
     with pytest.raises(Misuse, match="no state of an agent"):
         opened()
+    assert path.read_bytes() == before
     path.write_bytes(b"these are no tasks, but a text that is longer than a header" * 20)
     before = path.read_bytes()
     with pytest.raises(Misuse, match="not a database"):
@@ -241,6 +244,18 @@ def test_a_call_waits_for_another_process(state, path):
             accepted.result(0.2)
         other.execute("ROLLBACK")
         assert accepted.result(10.0) == Fresh()
+
+
+def test_opening_waits_for_another_process_that_creates_the_file(path):
+    """Before there is anything in it SQLite fails at once, in WAL mode's change, where elsewhere it would wait."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor(1) as threads:
+        other.execute("BEGIN IMMEDIATE")
+        opened = threads.submit(SqliteState, path, agent=AGENT)
+        with pytest.raises(NotYet):
+            opened.result(0.2)
+        other.execute("ROLLBACK")
+        with opened.result(10.0) as state:
+            assert state.accept(record(), None, [], now=NOW) == Fresh()
 
 
 # -- disks ------------------------------------------------------------------------------------------------------------

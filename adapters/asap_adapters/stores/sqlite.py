@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -46,6 +47,9 @@ _GROUP_MOST: Final = 500
 
 #: How long another process may hold the file, in seconds.
 _BUSY_SECONDS: Final = 10.0
+
+#: How soon it is asked again whether the file is free where SQLite itself does not wait, in seconds.
+_BUSY_AGAIN_SECONDS: Final = 0.005
 
 _LAYOUT: Final = """
 CREATE TABLE task (
@@ -423,15 +427,13 @@ def _opened(path: str | Path, synchronous: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise Misuse(f"can't open {path}: {error}") from None
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN")
+        _layout(connection, path)  # first, as WAL mode would stay with a file that isn't ours
+        connection.execute("COMMIT")
+        _write_ahead(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version > _VERSION or (version == 0 and tables):
-            what = "of a later release" if version > _VERSION else "no state of an agent"
-            raise Misuse(f"{path} is {what}; expected layout {_VERSION}, found {version}")
-        if version == 0:
+        if _layout(connection, path) == 0:
             for statement in _LAYOUT.split(";\n"):
                 if statement.strip():
                     connection.execute(statement)
@@ -444,3 +446,31 @@ def _opened(path: str | Path, synchronous: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _layout(connection: sqlite3.Connection, path: str | Path) -> int:
+    """The version of the file's layout, 0 for an empty file; raises `Misuse` for one that is not ours to use."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version > _VERSION or (version == 0 and tables):
+        what = "of a later release" if version > _VERSION else "no state of an agent"
+        raise Misuse(f"{path} is {what}; expected layout {_VERSION}, found {version}")
+    return int(version)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Puts the file in WAL mode, which it keeps; the first of several processes that create it does so for all.
+
+    SQLite doesn't wait for the others here, whatever its timeout: it holds a lock to read already, and two that want
+    more would wait for each other (https://sqlite.org/c3ref/busy_handler.html).
+    """
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:  # of any kind
+                raise
+            time.sleep(_BUSY_AGAIN_SECONDS)
+        else:
+            return
