@@ -52,7 +52,8 @@ from .commands import (
 )
 from .judging import ASYNC_PREFERENCE, PREFER_EXTENSION
 from .keeping import KeeperRole
-from .running import TOLD, InputNeeded, TaskCancelled, TaskRole, artifact_uri, error_id
+from .outcomes import TOLD, error_id
+from .running import InputNeeded, TaskCancelled, TaskRole, artifact_uri
 from .server import ServerRole
 from .steps import Steps, ask
 from .straight import Straight

@@ -47,7 +47,7 @@ from ..wire.json import dump
 from ..wire.jsonrpc import read_member
 from ..wire.nouns import decode, encode
 from .commands import Interrupt, Pause, ReadEvents, ReadSnapshot, ReadTask, Write
-from .running import respond
+from .outcomes import respond
 from .steps import Steps, ask
 
 __all__ = [

@@ -31,7 +31,7 @@ from ..wire.json import dump
 from ..wire.nouns import encode
 from .admission import Admitted, NoncePolicy
 from .answering import ANSWERED
-from .running import TASK
+from .outcomes import TASK
 
 __all__ = ["ASYNC_PREFERENCE", "PREFER_EXTENSION", "Judge", "Judged", "note_of", "prefers_async"]
 

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from copy import copy
-from datetime import datetime
 from typing import Any, TypeVar
 
 from attrs import evolve
 
 from ..errors import (
     AsapError,
-    Fault,
     HandlerFailed,
-    HandlerTimedOut,
-    IllegalMove,
-    InvalidInput,
     InvalidValue,
     MalformedJson,
-    NestedTooDeep,
     Overloaded,
-    SkillNotFound,
     StateUnavailable,
     TakenOver,
-    TaskFinished,
-    TaskNotFound,
 )
 from ..limits import Limits
 from ..model import (
     Artifact,
-    McpToolCall,
     McpToolResult,
     Part,
-    Payload,
     StateSnapshot,
     TaskRequest,
     TaskResponse,
@@ -41,10 +28,9 @@ from ..model import (
     TaskUpdate,
     UpdateType,
 )
-from ..model._value import JsonObject, Value
+from ..model._value import JsonObject
 from ..plain import plain
 from ..rules.lifecycle import check_move, is_final
-from ..rules.redaction import redact, redact_text
 from ..sources import Sources
 from ..stores import NEVER, Change, Job, Started, TaskEvent, TaskRecord
 from ..stores.records import seconds_of
@@ -63,21 +49,15 @@ from .commands import (
     ReadSnapshot,
     ReadTask,
     Returned,
-    Saturated,
     Suspended,
     Write,
 )
+from .outcomes import TASK, error_id, is_tool_call, reply_payload, respond
 from .steps import Steps, ask, told
 
-__all__ = ["TOLD", "InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri", "error_id", "respond"]
+__all__ = ["InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri"]
 
 A = TypeVar("A")
-
-#: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
-TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
-
-#: What the ids of tasks begin with, as every release writes them.
-TASK = "task_"
 
 #: How long is waited before a store that is away is asked again.
 _AWAY_SECONDS = 0.5
@@ -321,7 +301,7 @@ class TaskRole:
                     raise TakenOver("another worker has had this task")
         job, status, error = self.job, _COMPLETED, None
         try:
-            kind, payload = _payload(job, outcome, self._limits)
+            kind, payload = reply_payload(job, outcome, self._limits)
             if payload.__class__ is dict and kind is TaskResponse:
                 status = _final(payload["status"])
             # One ULID names the task and the envelope that answers it: to make one is dear, one is unique enough.
@@ -478,65 +458,9 @@ class TaskRole:
         return kept
 
 
-def is_tool_call(job: Job) -> bool:
-    """Whether a skill was called as an MCP tool: the job then is the task request that the call stands for."""
-    return job.payload is not job.envelope.payload and isinstance(job.envelope.payload, McpToolCall)
-
-
-def error_id(task_id: str) -> str:
-    """What a failure of this task's handler goes by: its peer is told no more, and the agent's log has it too."""
-    return f"err_{task_id.removeprefix(TASK)}"
-
-
 def artifact_uri(task_id: str, artifact_id: str) -> str:
     """Where an artifact is fetched from its agent, by an ``mcp.resource_fetch``."""
     return f"asap:artifact:{task_id}/{artifact_id}"
-
-
-def respond(
-    job: Job,
-    kind: type[Payload],
-    payload: JsonObject,
-    *,
-    id: str,
-    at: datetime,
-    agent: str,
-    extensions: JsonObject | None = None,
-) -> bytes:
-    """The member that answers a request; raises `HandlerFailed` for what is no JSON."""
-    try:
-        reply = encode_reply(job.envelope, kind, payload, id=id, at=at, sender=agent, extensions=extensions)
-        return jsonrpc.success(reply)
-    except TypeError as error:
-        raise HandlerFailed("the handler returned something that is no JSON") from error
-
-
-def _payload(job: Job, outcome: Outcome | AsapError, limits: Limits) -> tuple[type[Payload], JsonObject]:
-    """What came of a run, as the payload of the reply: its kind, and the plain object; raises what the peer is told."""
-    if isinstance(outcome, Returned):
-        return _returned(job, outcome.value)
-    if isinstance(outcome, AsapError):
-        raise outcome
-    if isinstance(outcome, Raised):
-        raise _told(outcome)
-    if isinstance(outcome, Cancelled):
-        return TaskResponse, encode(TaskResponse(job.task_id, _CANCELLED))
-    if isinstance(outcome, Saturated):
-        raise Overloaded("every handler thread is busy", facts={"retry_after": 1})
-    raise HandlerTimedOut("the handler ran longer than it may", facts={"most_seconds": limits.handler_seconds})
-
-
-def _returned(job: Job, value: Any) -> tuple[type[Payload], JsonObject]:
-    if isinstance(value, Value) and isinstance(value, Payload):
-        return type(value), encode(value)
-    if is_tool_call(job) and (value is None or isinstance(value, dict)):
-        return McpToolResult, encode(McpToolResult(job.envelope.payload.request_id, True, value or {}))  # type: ignore[union-attr]
-    if isinstance(job.payload, TaskRequest) and (value is None or isinstance(value, dict)):
-        return TaskResponse, encode_result(job.task_id, value)
-    if value is None and (task_id := getattr(job.payload, "task_id", None)) is not None:
-        status = getattr(job.payload, "status", _WORKING)
-        return TaskResponse, encode(TaskResponse(task_id, status))
-    raise HandlerFailed("the handler returned neither an object nor a payload")
 
 
 def _final(status: TaskStatus) -> TaskStatus:
@@ -550,22 +474,3 @@ def _is_lost(error: Exception) -> bool:
     What a peer reports to it is of another task.
     """
     return isinstance(error, TakenOver | StateUnavailable) and "rpc_code" not in error.facts
-
-
-def _told(raised: Raised) -> AsapError:
-    """What the peer hears of a handler's exception: a copy, for a handler may raise the same one again.
-
-    Its words are the handler's, so they are told without the secrets that may be in them.
-    """
-    error = raised.error
-    # What a peer reported to the handler (it has that peer's number) is about another request than ours.
-    if isinstance(error, TOLD) and "rpc_code" not in error.facts:
-        with suppress(TypeError):  # the facts are the handler's, and may be no JSON
-            said = copy(error)
-            said.message, said.facts = redact_text(error.message), redact(error.facts)
-            said.faults = tuple(
-                Fault(redact_text(each.path), each.type, redact_text(each.problem)) for each in error.faults
-            )
-            jsonrpc.failure(said)
-            return said
-    return HandlerFailed("the handler failed", facts={"traceback": raised.shown} if raised.shown else None)

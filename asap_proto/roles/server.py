@@ -2,76 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from typing import Any
-
-from attrs import evolve
 
 from ..errors import (
     AsapError,
-    InvalidNonce,
     InvalidTimestamp,
-    KeyReused,
     Overloaded,
-    ReplyForgotten,
-    SkillNotFound,
     StateUnavailable,
-    StillRunning,
-    TakenOver,
     Unauthenticated,
 )
 from ..http import HttpResponse, RequestHead
 from ..limits import Limits
-from ..model import (
-    Envelope,
-    Manifest,
-    McpToolCall,
-    McpToolResult,
-    Payload,
-    StateQuery,
-    StateSnapshot,
-    TaskCancel,
-    TaskRequest,
-    TaskStatus,
-)
-from ..model._value import JsonObject
+from ..model import Envelope, Manifest, Payload, StateQuery, TaskRequest
 from ..rules.forwarding import Proxies
 from ..rules.freshness import check_fresh
 from ..rules.identity import SignedIdentity
-from ..rules.nesting import depth_of
-from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
-from ..stores import Accepted, Change, Job, NonceClaim, PromptStore, Refused, TaskEvent, TaskRecord
+from ..stores import Job, NonceClaim, PromptStore, Refused, TaskRecord
 from ..wire import jsonrpc
 from ..wire.json import load_weighed
-from ..wire.nouns import decode_envelope, encode
+from ..wire.nouns import decode_envelope
+from .accepting import ENVELOPE, Accepting, failure
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
-from .answering import Answer, Answering, Question
-from .commands import (
-    Accept,
-    Handled,
-    Observe,
-    Pause,
-    ReadTask,
-    Together,
-    Write,
-)
+from .commands import Accept, Handled, Observe, Together
 from .compressing import compressed_response
-from .judging import Judge, Judged, note_of, prefers_async
-from .running import TASK, Settled, TaskRole, respond
+from .judging import Judge, note_of
+from .running import Settled
 from .steps import Steps, ask
 from .straight import Begun, Item, Straight
 from .streaming import follow
 from .working import Work
 
 __all__ = ["ServerRole"]
-
-#: Where the envelope stands in a request.
-_ENVELOPE = "$.params.envelope"
-
-_SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
 
 
 class ServerRole:
@@ -133,12 +96,11 @@ class ServerRole:
         )
         self._metered = frozenset(metered)
         self._judge = Judge(manifest, sources, limits, handles=handles, nonces=nonces, check_recipient=check_recipient)
-        self._skills = self._judge.skills
         self._work = Work(
             manifest.id,
             sources,
             limits,
-            skills=self._skills,
+            skills=self._judge.skills,
             restartable=restartable,
             durable=durable,
             worker=worker,
@@ -148,7 +110,16 @@ class ServerRole:
         self.worker = worker
         self._durable = durable
         self.lease = self._work.lease
-        self._answering = Answering(manifest.id, worker, sources, limits, self.lease, self._start)
+        self._accepting = Accepting(
+            manifest.id,
+            worker,
+            sources,
+            limits,
+            admission=self.admission,
+            work=self._work,
+            skills=self._judge.skills,
+            metered=self._metered,
+        )
 
     def felt(self, delay: float) -> None:
         """What was due just now came `delay` seconds late: beyond `Limits.late_seconds` work is turned away."""
@@ -283,7 +254,7 @@ class ServerRole:
         try:
             settled = yield from self._work.run(invoke.task)
         except AsapError as error:
-            settled = _failure(error, place + _ENVELOPE[1:])
+            settled = failure(error, place + ENVELOPE[1:])
         yield self._dealt_with(settled, envelope.payload_type, started, envelope, admitted)
         return Item(frame.get("id"), settled.member, settled.error, "id" not in frame)
 
@@ -302,16 +273,16 @@ class ServerRole:
             frame, held = self.load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
-            place = _ENVELOPE
+            place = ENVELOPE
             envelope = decode_envelope(value, size=len(body))
             judged = self._judge.judge(envelope, key, admitted, held)
             payload_type = envelope.payload_type
             if isinstance(judged.job.payload, StateQuery) and judged.name is None:
-                record = yield from self._found(judged)
+                record = yield from self._accepting.found(judged)
             elif isinstance(judged.job.payload, TaskRequest):
-                record = yield from self._submit(judged)
+                record = yield from self._accepting.submit(judged)
             else:
-                settled = yield from self._settled(judged, place)
+                settled = yield from self._accepting.settled(judged, place)
                 yield self._dealt_with(settled, payload_type, started, envelope, admitted)
                 item = Item(id, settled.member, settled.error, jsonrpc.is_notification(frame))
                 return self.answer(item, admitted)
@@ -335,33 +306,6 @@ class ServerRole:
             return self._refused(error, admitted, id)
         return None
 
-    def _found(self, judged: Judged) -> Steps[TaskRecord]:
-        """The task that a query asks to follow."""
-        if judged.nonce is not None:
-            answer = yield from ask(Accept(None, judged.nonce, (), judged.job.created))
-            if not isinstance(answer, Fresh):
-                yield from self._repeated(answer, judged.job)
-        question = _question(judged)
-        return (yield from self._answering.task(question.payload.task_id, question))
-
-    def _submit(self, judged: Judged) -> Steps[TaskRecord]:
-        """A task that runs with nobody waiting: accepted now, or when this was asked before."""
-        job = judged.job
-        record, events = self._work.accepted(job, _SUBMITTED)
-        answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
-        if isinstance(answer, Fresh):
-            task = self._work.task(record)
-            if not (yield from self._work.place(task)):
-                yield from self.resume(record)
-            return task.record
-        if isinstance(answer, Busy | Kept):
-            self._work.want(answer.task_id, math.inf)
-            known = yield from ask(ReadTask(answer.task_id, job.created))
-            if known is not None:
-                return known
-        yield from self._repeated(answer, job)
-        raise StillRunning("the task has just expired", facts={"retry_after": 1})
-
     def _refused(self, error: AsapError, admitted: Admitted, id: jsonrpc.RpcId) -> HttpResponse:
         if self.admission.is_refusal(error):
             return self.admission.refusal(error, admitted.headers, id=id)
@@ -380,7 +324,7 @@ class ServerRole:
         except AsapError as found:
             # What is no request at all can't be a notification, so it is answered (JSON-RPC 2.0 section 5).
             silent = jsonrpc.is_notification(frame) and found.kind.rpc_code != -32600
-            settled = _failure(found, place)
+            settled = failure(found, place)
         else:
             silent = "id" not in frame
             try:
@@ -388,9 +332,9 @@ class ServerRole:
                 judged = self._judge.judge(envelope, key, admitted, held)
                 payload_type = envelope.payload_type
             except AsapError as found:
-                settled = _failure(found, place + _ENVELOPE[1:])
+                settled = failure(found, place + ENVELOPE[1:])
             else:
-                settled = yield from self._settled(judged, place + _ENVELOPE[1:])
+                settled = yield from self._accepting.settled(judged, place + ENVELOPE[1:])
         yield self._dealt_with(settled, payload_type, started, envelope, admitted)
         return Item(jsonrpc.rpc_id(frame), settled.member, settled.error, silent)
 
@@ -403,101 +347,9 @@ class ServerRole:
             return Observe(Handled(payload_type, None, seconds))
         return Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
 
-    def _settled(self, judged: Judged, place: str) -> Steps[Settled]:
-        """What a request is answered, whose envelope stands at `place`, once it was accepted."""
-        try:
-            if judged.name is None:
-                return (yield from self._answer(judged))
-            # The slot, the nonce and the record in one step; then the handler; then the reply is kept.
-            job = judged.job
-            is_patient = prefers_async(job.envelope)
-            record, events = self._work.accepted(job, _SUBMITTED if is_patient else _WORKING)
-            if self._is_metered(job):
-                answer = yield from self._accept(record, judged.nonce, events, job.created, judged.payer)
-            else:
-                answer = yield from ask(Accept(record, judged.nonce, events, job.created))
-            if not isinstance(answer, Fresh):
-                return (yield from self._repeated(answer, job))
-            task = self._work.task(record)
-            if is_patient:
-                return (yield from self._submitted(task))
-            settled = yield from self._work.run(task)
-            if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
-                yield from self._give_back(job, judged.payer)
-        except AsapError as error:
-            return _failure(error, place)
-        return settled
-
-    def _accept(
-        self, record: TaskRecord, nonce: NonceClaim | None, events: tuple[TaskEvent, ...], now: float, payer: str
-    ) -> Steps[Accepted]:
-        """Asks to accept a run. Where its skill has a quota of its own it is paid before; raises `RateLimited`.
-
-        What is not to run, such as a retry that has its answer already, is given back.
-        """
-        job = record.job
-        if self._is_metered(job):
-            yield from self.admission.spend(payer, 1, job.name)
-        try:
-            answer = yield from ask(Accept(record, nonce, events, now))
-        except StateUnavailable:
-            yield from self._give_back(job, payer)
-            raise
-        if not isinstance(answer, Fresh):
-            yield from self._give_back(job, payer)
-        return answer
-
-    def _is_metered(self, job: Job) -> bool:
-        return job.name in self._metered and job.payload.__class__ is TaskRequest
-
-    def _give_back(self, job: Job, payer: str) -> Steps[None]:
-        if self._is_metered(job):
-            yield from self.admission.spend(payer, -1, job.name)
-
-    def _submitted(self, task: TaskRole) -> Steps[Settled]:
-        """What is answered at once, and run with nobody waiting."""
-        placed = yield from self._work.place(task)
-        return Settled(task.standing(), None) if placed else (yield from self._work.resumed(task))
-
-    def _repeated(self, answer: Accepted, job: Job) -> Steps[Settled]:
-        """What a request is answered that is not accepted."""
-        if isinstance(answer, Kept):
-            return Settled(answer.reply, jsonrpc.failed(answer.reply))
-        if isinstance(answer, Busy):
-            record = yield from ask(ReadTask(answer.task_id, job.created))
-            if record is not None and record.reply is not None:  # it has just ended
-                return Settled(record.reply, jsonrpc.failed(record.reply))
-            if record is not None and (prefers_async(job.envelope) or record.status is TaskStatus.INPUT_REQUIRED):
-                self._work.want(answer.task_id, math.inf)
-                return Settled(self._work.task(record).standing(), None)
-            self._work.want(answer.task_id, 1)
-            raise StillRunning("the same request is running", facts={"retry_after": 1, "task_id": answer.task_id})
-        if isinstance(answer, Refused):
-            if answer.why == "repeated":
-                raise InvalidNonce("this nonce was used before", path="$.extensions.nonce")
-            if answer.why == "forgotten":
-                raise ReplyForgotten("this request has run, and its reply is no longer held")
-            if answer.why == "nonces full":
-                raise Overloaded("too many nonces are remembered", facts={"retry_after": 1})
-            raise Overloaded("too many tasks are running", facts={"retry_after": 1})
-        raise KeyReused("this idempotency key stands for another request")
-
     def abandon(self, job: Job) -> Steps[None]:
-        """Cancels what runs for a caller that hung up. What was submitted, or is followed, needs no caller.
-
-        A caller with an idempotency key may have lost nothing but its connection: it has `Limits.return_seconds` to
-        come back, each time.
-        """
-        seen = -1.0
-        while job.slot is not None and seen != (wanted := self._work.wanted.get(job.task_id, 0)):
-            seen = wanted
-            yield from ask(Pause(self._limits.return_seconds))
-        if seen == math.inf:
-            return
-        cancel = TaskCancel(job.task_id, "its caller hung up")
-        question = Question(cancel, job.envelope, job.caller, self._sources.clock.now().timestamp())
-        with suppress(AsapError):  # it is over by now, or the store is away
-            yield from self._answering.answer(question)
+        """Cancels what runs for a caller that hung up, unless it comes back with its idempotency key in time."""
+        return self._accepting.abandon(job)
 
     def resume(self, record: TaskRecord) -> Steps[None]:
         """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
@@ -506,109 +358,6 @@ class ServerRole:
     def recover(self, record: TaskRecord) -> Steps[None]:
         """Goes on with a task whose worker was lost, where that is safe; else it is reported failed."""
         return self._work.recover(record)
-
-    def _answer(self, judged: Judged) -> Steps[Settled]:
-        """A built-in answer. It is kept for a retry like that of a handler, but for what only looks."""
-        job, now = judged.job, judged.job.created
-        if job.slot is not None and job.payload.__class__ is StateQuery:
-            job = evolve(job, slot=None)
-        record = TaskRecord(job, _WORKING, self.worker, now + self.lease, now) if job.slot else None
-        if record is not None or judged.nonce is not None:
-            answer = yield from ask(Accept(record, judged.nonce, (), now))
-            if not isinstance(answer, Fresh):
-                return (yield from self._repeated(answer, job))
-        self._work.take(job.task_id)
-        try:
-            settled, goes_on = yield from self._answered(judged)
-        except GeneratorExit:  # nobody is left to be asked
-            raise
-        except BaseException:
-            if record is not None:  # cut off while it waits, as a cancel does: a retry is to ask again
-                cut = Overloaded("the server is shutting down")
-                yield from self._keep(record, Settled(jsonrpc.failure(cut), cut))
-            raise
-        finally:
-            self._work.let_go(job.task_id)
-        kept = record is None or (yield from self._keep(record, settled))
-        if goes_on is not None and not (yield from self._work.place(self._work.task(goes_on))):
-            yield from self.resume(goes_on)
-        if not kept:
-            # Whoever took the request for lost has answered it: a retry is told that, and so is whoever asks now.
-            raise TakenOver("another worker has taken this request over")
-        return settled
-
-    def _answered(self, judged: Judged) -> Steps[tuple[Settled, TaskRecord | None]]:
-        """The answer, or why there is none; and the task that is to go on."""
-        job, payload = judged.job, judged.job.payload
-        try:
-            if isinstance(payload, McpToolCall):
-                missing = McpToolResult(payload.request_id, False, error="no such tool")
-                answer = Answer(McpToolResult, encode(missing))
-            else:
-                answer = yield from self._answering.answer(_question(judged))
-            member = respond(
-                job,
-                answer.kind,
-                answer.payload,
-                id=job.task_id.removeprefix(TASK),
-                at=judged.at,
-                agent=self._manifest.id,
-                extensions=answer.extensions,
-            )
-        except AsapError as error:
-            return _failure(error, _ENVELOPE), None
-        return Settled(member, None), answer.run
-
-    def _keep(self, record: TaskRecord, settled: Settled) -> Steps[bool]:
-        """Keeps a built-in answer for a retry, or frees its key where another try may fare better.
-
-        Answers whether that is the answer: false where another worker has given one by now.
-        """
-        error = settled.error
-        job = evolve(record.job, slot=None) if error is not None and error.retryable else record.job
-        status = TaskStatus.FAILED if error else TaskStatus.COMPLETED
-        ended = evolve(
-            record,
-            job=job,
-            status=status,
-            version=record.version + 1,
-            expires=record.updated + self._limits.task_seconds,
-            reply=settled.member,
-        )
-        with suppress(StateUnavailable):  # what was done is done, and told
-            return (yield from ask(Write(Change(ended))))
-        return True
-
-    def _start(self, question: Question, request: TaskRequest, data: JsonObject, depth: int) -> Steps[TaskRecord]:
-        """A new task that goes on from what is known; raises `SkillNotFound`, `NestedTooDeep` or `Overloaded`."""
-        if request.skill_id not in self._skills:
-            raise SkillNotFound("no such skill", facts={"skill_id": request.skill_id[:64]})
-        envelope, at = question.envelope, self._sources.clock.now()
-        now = at.timestamp()
-        depth = max(depth, depth_of(envelope.extensions, most=self._limits.task_depth))
-        task_id = TASK + self._sources.tokens.new_id(at)
-        job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now, question.size)
-        event = TaskEvent(1, now, "status_change", _SUBMITTED)
-        # Until the snapshot is written it says which, so that nobody runs it without.
-        record = TaskRecord(job, _SUBMITTED, self.worker, now + self.lease, now, events=1, restored=1)
-        if isinstance((yield from self._accept(record, None, (event,), now, question.payer)), Refused):
-            raise Overloaded("too many tasks are running", facts={"retry_after": 1})
-        snapshot = StateSnapshot(f"snap_{self._sources.tokens.new_id(at)}", task_id, 1, data, at, checkpoint=True)
-        known = evolve(record, version=2, snapshots=1)
-        if not (yield from ask(Write(Change(known, (), snapshot)))):
-            raise TakenOver("another worker has taken this task over")
-        return known
-
-
-def _failure(error: AsapError, place: str) -> Settled:
-    """What a request is answered that failed, there where it stands."""
-    error.under(place)
-    return Settled(jsonrpc.failure(error), error)
-
-
-def _question(judged: Judged) -> Question:
-    job = judged.job
-    return Question(job.payload, job.envelope, job.caller, job.created, judged.payer, job.size)
 
 
 def _silence(admitted: Admitted) -> HttpResponse:

@@ -20,7 +20,8 @@ from asap_proto.roles import (
     TimedOut,
     Write,
 )
-from asap_proto.roles.running import TaskRole, error_id
+from asap_proto.roles.outcomes import error_id
+from asap_proto.roles.running import TaskRole
 from asap_proto.stores import Change, TaskEvent
 from asap_proto.wire import jsonrpc
 from asap_testkit import (
