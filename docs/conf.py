@@ -13,7 +13,7 @@ copyright = author
 release = installed("asap-proto")
 version = ".".join(release.split(".")[:2])
 
-# A table of contents with each of a thousand methods helps nobody, and doubles the time of a build: sections are enough.
+# A contents with each of a thousand methods helps nobody, and doubles the time of a build: sections are enough.
 toc_object_entries = False
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "generated"]
