@@ -50,18 +50,23 @@ def _wrong(answer: Answer, server: Served) -> Iterator[str]:
         except ValueError:
             yield f"the body is no JSON: {answer.body[:80]!r}"
             return
-        for each in document if isinstance(document, list) else [document]:
-            yield from _wrong_rpc(each, answer)
+        if not isinstance(document, list):
+            yield from _wrong_rpc(document, answer)
+            return
+        if answer.status != 200:  # each of its items says for itself what is wrong with it
+            yield f"a batch with status {answer.status}"
+        for each in document:
+            yield from _wrong_rpc(each, answer, in_batch=True)
 
 
-def _wrong_rpc(document: Any, answer: Answer) -> Iterator[str]:
+def _wrong_rpc(document: Any, answer: Answer, *, in_batch: bool = False) -> Iterator[str]:
     if "jsonrpc" not in document:
         return
     if document.keys() not in ({"jsonrpc", "id", "result"}, {"jsonrpc", "id", "error"}):
         yield f"members {sorted(document)}"
     if (error := document.get("error")) is not None:
         kind = CATALOGUE[error["data"]["code"]].kind
-        if error["code"] != kind.rpc_code or kind.http_status not in (answer.status, 200):
+        if error["code"] != kind.rpc_code or not (in_batch or kind.http_status in (answer.status, 200)):
             yield f"{kind.code} with number {error['code']} and status {answer.status}"
         if len(answer.body) > _REFUSAL_MOST:
             yield f"a refusal of {len(answer.body)} bytes"
