@@ -1,4 +1,4 @@
-"""What a request that was judged comes to: it is accepted once, then it runs, or is answered by what is built in."""
+"""Accepts a judged request once, then runs its handler or gives the built-in answer."""
 
 from __future__ import annotations
 
@@ -34,27 +34,25 @@ from ..rules.nesting import depth_of
 from ..rules.slot import Busy, Fresh, Kept
 from ..sources import Sources
 from ..stores import Accepted, Change, Job, NonceClaim, Refused, TaskEvent, TaskRecord
+from ..stores.records import TASK_PREFIX
 from ..wire import jsonrpc
 from ..wire.nouns import encode
 from .admission import Admission
 from .answering import Answer, Answering, Question
 from .commands import Accept, Pause, ReadTask, Write
 from .judging import Judged, prefers_async
-from .outcomes import TASK, respond
-from .running import Settled, TaskRole
+from .outcomes import Settled, respond, settled_with
+from .running import TaskRole
 from .steps import Steps, ask
 from .working import Work
 
-__all__ = ["ENVELOPE", "Accepting", "failure"]
-
-#: Where the envelope stands in a request.
-ENVELOPE = "$.params.envelope"
+__all__ = ["Accepting"]
 
 _SUBMITTED, _WORKING = TaskStatus.SUBMITTED, TaskStatus.WORKING
 
 
 class Accepting:
-    """How an agent deals with requests that were judged: each is accepted once, then runs or is answered as built in.
+    """The requests of one agent, from when they were judged to what they are answered.
 
     `metered` are the skills that have a quota of their own, which `admission` charges.
     """
@@ -81,7 +79,7 @@ class Accepting:
         self._metered = metered
         self._answering = Answering(agent, worker, sources, limits, work.lease, self._start)
 
-    def settled(self, judged: Judged, place: str) -> Steps[Settled]:
+    def settle(self, judged: Judged, place: str) -> Steps[Settled]:
         """What a request is answered, whose envelope stands at `place`, once it was accepted."""
         try:
             if judged.name is None:
@@ -103,10 +101,10 @@ class Accepting:
             if isinstance(settled.error, Overloaded):  # it was not run, for want of a thread
                 yield from self._give_back(job, judged.payer)
         except AsapError as error:
-            return failure(error, place)
+            return settled_with(error, place)
         return settled
 
-    def found(self, judged: Judged) -> Steps[TaskRecord]:
+    def find(self, judged: Judged) -> Steps[TaskRecord]:
         """The task that a query asks to follow."""
         if judged.nonce is not None:
             answer = yield from ask(Accept(None, judged.nonce, (), judged.job.created))
@@ -134,11 +132,7 @@ class Accepting:
         raise StillRunning("the task has just expired", facts={"retry_after": 1})
 
     def abandon(self, job: Job) -> Steps[None]:
-        """Cancels what runs for a caller that hung up. What was submitted, or is followed, needs no caller.
-
-        A caller with an idempotency key may have lost nothing but its connection: it has `Limits.return_seconds` to
-        come back, each time.
-        """
+        """Cancels what runs for a caller that hung up, once it has had the time to come back with its key."""
         seen = -1.0
         while job.slot is not None and seen != (wanted := self._work.wanted.get(job.task_id, 0)):
             seen = wanted
@@ -247,13 +241,13 @@ class Accepting:
                 job,
                 answer.kind,
                 answer.payload,
-                id=job.task_id.removeprefix(TASK),
+                id=job.task_id.removeprefix(TASK_PREFIX),
                 at=judged.at,
                 agent=self._agent,
                 extensions=answer.extensions,
             )
         except AsapError as error:
-            return failure(error, ENVELOPE), None
+            return settled_with(error, jsonrpc.ENVELOPE_PATH), None
         return Settled(member, None), answer.run
 
     def _keep(self, record: TaskRecord, settled: Settled) -> Steps[bool]:
@@ -283,7 +277,7 @@ class Accepting:
         envelope, at = question.envelope, self._sources.clock.now()
         now = at.timestamp()
         depth = max(depth, depth_of(envelope.extensions, most=self._limits.task_depth))
-        task_id = TASK + self._sources.tokens.new_id(at)
+        task_id = TASK_PREFIX + self._sources.tokens.new_id(at)
         job = Job(request, envelope, task_id, depth, question.caller, request.skill_id, None, now, question.size)
         event = TaskEvent(1, now, "status_change", _SUBMITTED)
         # Until the snapshot is written it says which, so that nobody runs it without.
@@ -295,12 +289,6 @@ class Accepting:
         if not (yield from ask(Write(Change(known, (), snapshot)))):
             raise TakenOver("another worker has taken this task over")
         return known
-
-
-def failure(error: AsapError, place: str) -> Settled:
-    """What a request is answered that failed, there where it stands."""
-    error.under(place)
-    return Settled(jsonrpc.failure(error), error)
 
 
 def _question(judged: Judged) -> Question:

@@ -27,11 +27,11 @@ from ..rules.nesting import DEPTH_EXTENSION, depth_of
 from ..rules.redaction import redact
 from ..sources import Sources
 from ..stores import Job, NonceClaim, Slot
+from ..stores.records import TASK_PREFIX
 from ..wire.json import dump
 from ..wire.nouns import encode
 from .admission import Admitted, NoncePolicy
 from .answering import ANSWERED
-from .outcomes import TASK
 
 __all__ = ["ASYNC_PREFERENCE", "PREFER_EXTENSION", "Judge", "Judged", "note_of", "prefers_async"]
 
@@ -108,7 +108,7 @@ class Judge:
         depth = 0
         if extensions and DEPTH_EXTENSION in extensions and name is not None:
             depth = depth_of(extensions, most=self._limits.task_depth)
-        task_id = TASK + self._new_id(at)
+        task_id = TASK_PREFIX + self._new_id(at)
         called = payload_name(payload.__class__) if name is None else name
         job = Job(payload, envelope, task_id, depth, caller, called, slot, now, size)
         return made(Judged, (job, name, at, claim, admitted.quota_key))

@@ -23,19 +23,32 @@ from ..errors import (
 from ..limits import Limits
 from ..model import McpToolCall, McpToolResult, Payload, TaskRequest, TaskResponse, TaskStatus
 from ..model._value import JsonObject, Value
+from ..plain import plain
 from ..rules.redaction import redact, redact_text
 from ..stores import Job
+from ..stores.records import TASK_PREFIX
 from ..wire import jsonrpc
 from ..wire.nouns import encode, encode_reply, encode_result
 from .commands import Cancelled, Outcome, Raised, Returned, Saturated
 
-__all__ = ["TASK", "TOLD", "error_id", "is_tool_call", "reply_payload", "respond"]
+__all__ = ["TOLD", "Settled", "error_id", "is_tool_call", "reply_payload", "respond", "settled_with"]
 
 #: What a handler may raise to be told to the peer as it is. Any other exception is a failure of ours.
 TOLD = (InvalidInput, TaskNotFound, TaskFinished, IllegalMove, SkillNotFound, NestedTooDeep)
 
-#: What the ids of tasks begin with, as every release writes them.
-TASK = "task_"
+
+@plain
+class Settled:
+    """What the request is answered with: the member, and where it failed, the error."""
+
+    member: bytes
+    error: AsapError | None
+
+
+def settled_with(error: AsapError, place: str) -> Settled:
+    """What a request is answered that failed, there where it stands."""
+    error.under(place)
+    return Settled(jsonrpc.failure(error), error)
 
 
 def is_tool_call(job: Job) -> bool:
@@ -45,7 +58,7 @@ def is_tool_call(job: Job) -> bool:
 
 def error_id(task_id: str) -> str:
     """What a failure of this task's handler goes by: its peer is told no more, and the agent's log has it too."""
-    return f"err_{task_id.removeprefix(TASK)}"
+    return f"err_{task_id.removeprefix(TASK_PREFIX)}"
 
 
 def respond(

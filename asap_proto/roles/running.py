@@ -29,14 +29,13 @@ from ..model import (
     UpdateType,
 )
 from ..model._value import JsonObject
-from ..plain import plain
 from ..rules.lifecycle import check_move, is_final
 from ..sources import Sources
 from ..stores import NEVER, Change, Job, Started, TaskEvent, TaskRecord
-from ..stores.records import seconds_of
+from ..stores.records import TASK_PREFIX, seconds_of
 from ..wire import jsonrpc
 from ..wire.json import dump, load
-from ..wire.jsonrpc import success
+from ..wire.jsonrpc import ENVELOPE_PATH, success
 from ..wire.nouns import encode, encode_reply, encode_result
 from .commands import (
     Cancelled,
@@ -52,10 +51,10 @@ from .commands import (
     Suspended,
     Write,
 )
-from .outcomes import TASK, error_id, is_tool_call, reply_payload, respond
+from .outcomes import Settled, error_id, is_tool_call, reply_payload, respond
 from .steps import Steps, ask, told
 
-__all__ = ["InputNeeded", "Settled", "TaskCancelled", "TaskRole", "artifact_uri"]
+__all__ = ["InputNeeded", "TaskCancelled", "TaskRole", "artifact_uri"]
 
 A = TypeVar("A")
 
@@ -76,14 +75,6 @@ class InputNeeded(BaseException):
     def __init__(self, question: JsonObject) -> None:
         super().__init__(question)
         self.question = question
-
-
-@plain
-class Settled:
-    """What the request is answered with: the member, and where it failed, the error."""
-
-    member: bytes
-    error: AsapError | None
 
 
 class TaskRole:
@@ -242,7 +233,7 @@ class TaskRole:
         if value.__class__ is not dict or payload is not request.payload or payload.__class__ is not TaskRequest:
             return None
         at = self._sources.clock.now()
-        id = task_id.removeprefix(TASK)
+        id = task_id.removeprefix(TASK_PREFIX)
         try:
             response = encode_result(task_id, value)
             reply = encode_reply(request, TaskResponse, response, id=id, at=at, sender=self._agent)
@@ -305,9 +296,9 @@ class TaskRole:
             if payload.__class__ is dict and kind is TaskResponse:
                 status = _final(payload["status"])
             # One ULID names the task and the envelope that answers it: to make one is dear, one is unique enough.
-            member = respond(job, kind, payload, id=job.task_id.removeprefix(TASK), at=at, agent=self._agent)
+            member = respond(job, kind, payload, id=job.task_id.removeprefix(TASK_PREFIX), at=at, agent=self._agent)
         except AsapError as found:
-            error, status = found.under("$.params.envelope"), _FAILED
+            error, status = found.under(ENVELOPE_PATH), _FAILED
             if isinstance(found, HandlerFailed):
                 found.facts["error_id"] = error_id(job.task_id)
             if isinstance(outcome, Returned):
@@ -318,7 +309,7 @@ class TaskRole:
                 if "error_id" in error.facts:  # a result of a tool has no place of its own for it
                     words += f" ({error.facts['error_id']})"
                 result = McpToolResult(job.envelope.payload.request_id, False, error=words)  # type: ignore[union-attr]
-                id = job.task_id.removeprefix(TASK)
+                id = job.task_id.removeprefix(TASK_PREFIX)
                 member = respond(job, McpToolResult, encode(result), id=id, at=at, agent=self._agent)
                 error = None
             else:

@@ -23,12 +23,12 @@ from ..stores import Job, NonceClaim, PromptStore, Refused, TaskRecord
 from ..wire import jsonrpc
 from ..wire.json import load_weighed
 from ..wire.nouns import decode_envelope
-from .accepting import ENVELOPE, Accepting, failure
+from .accepting import Accepting
 from .admission import Admission, Admitted, NoncePolicy, json_response, refusal
 from .commands import Accept, Handled, Observe, Together
 from .compressing import compressed_response
 from .judging import Judge, note_of
-from .running import Settled
+from .outcomes import Settled, settled_with
 from .steps import Steps, ask
 from .straight import Begun, Item, Straight
 from .streaming import follow
@@ -254,7 +254,7 @@ class ServerRole:
         try:
             settled = yield from self._work.run(invoke.task)
         except AsapError as error:
-            settled = failure(error, place + ENVELOPE[1:])
+            settled = settled_with(error, place + jsonrpc.ENVELOPE_PATH[1:])
         yield self._dealt_with(settled, envelope.payload_type, started, envelope, admitted)
         return Item(frame.get("id"), settled.member, settled.error, "id" not in frame)
 
@@ -273,16 +273,16 @@ class ServerRole:
             frame, held = self.load(admitted, body)
             id = jsonrpc.rpc_id(frame)
             value, key = jsonrpc.check_call(frame)
-            place = ENVELOPE
+            place = jsonrpc.ENVELOPE_PATH
             envelope = decode_envelope(value, size=len(body))
             judged = self._judge.judge(envelope, key, admitted, held)
             payload_type = envelope.payload_type
             if isinstance(judged.job.payload, StateQuery) and judged.name is None:
-                record = yield from self._accepting.found(judged)
+                record = yield from self._accepting.find(judged)
             elif isinstance(judged.job.payload, TaskRequest):
                 record = yield from self._accepting.submit(judged)
             else:
-                settled = yield from self._accepting.settled(judged, place)
+                settled = yield from self._accepting.settle(judged, place)
                 yield self._dealt_with(settled, payload_type, started, envelope, admitted)
                 item = Item(id, settled.member, settled.error, jsonrpc.is_notification(frame))
                 return self.answer(item, admitted)
@@ -324,7 +324,7 @@ class ServerRole:
         except AsapError as found:
             # What is no request at all can't be a notification, so it is answered (JSON-RPC 2.0 section 5).
             silent = jsonrpc.is_notification(frame) and found.kind.rpc_code != -32600
-            settled = failure(found, place)
+            settled = settled_with(found, place)
         else:
             silent = "id" not in frame
             try:
@@ -332,9 +332,9 @@ class ServerRole:
                 judged = self._judge.judge(envelope, key, admitted, held)
                 payload_type = envelope.payload_type
             except AsapError as found:
-                settled = failure(found, place + ENVELOPE[1:])
+                settled = settled_with(found, place + jsonrpc.ENVELOPE_PATH[1:])
             else:
-                settled = yield from self._accepting.settled(judged, place + ENVELOPE[1:])
+                settled = yield from self._accepting.settle(judged, place + jsonrpc.ENVELOPE_PATH[1:])
         yield self._dealt_with(settled, payload_type, started, envelope, admitted)
         return Item(jsonrpc.rpc_id(frame), settled.member, settled.error, silent)
 
@@ -348,12 +348,12 @@ class ServerRole:
         return Observe(Handled(payload_type, error.code, seconds, note_of(error, envelope, admitted.caller)))
 
     def abandon(self, job: Job) -> Steps[None]:
-        """Cancels what runs for a caller that hung up, unless it comes back with its idempotency key in time."""
-        return self._accepting.abandon(job)
+        """Cancels what runs for a caller that hung up. What was submitted, or is followed, needs no caller.
 
-    def resume(self, record: TaskRecord) -> Steps[None]:
-        """Runs a task that nobody waits for: just submitted, woken, or taken over from a worker that was lost."""
-        return self._work.resume(record)
+        A caller with an idempotency key may have lost nothing but its connection: it has `Limits.return_seconds` to
+        come back, each time.
+        """
+        return self._accepting.abandon(job)
 
     def recover(self, record: TaskRecord) -> Steps[None]:
         """Goes on with a task whose worker was lost, where that is safe; else it is reported failed."""

@@ -13,7 +13,8 @@ from ..plain import made
 from ..sources import Sources
 from ..stores import NEVER, Job, Started, TaskEvent, TaskRecord
 from .commands import Background, Cancelled, Handled, Invoke, Observe, Pause, Returned, Saturated, Write
-from .running import Settled, TaskCancelled, TaskRole
+from .outcomes import Settled
+from .running import TaskCancelled, TaskRole
 from .steps import Steps, ask, told
 
 __all__ = ["Work"]

@@ -14,6 +14,7 @@ from ..rules.identity import Identity
 __all__ = [
     "NEVER",
     "RECORD_BYTES",
+    "TASK_PREFIX",
     "Change",
     "Job",
     "Slot",
@@ -27,6 +28,9 @@ __all__ = [
 
 #: When a record expires whose task is not over.
 NEVER = float("inf")
+
+#: What the ids of tasks begin with, as every release writes them.
+TASK_PREFIX = "task_"
 
 #: Bytes that a record takes in memory beside its request, its reply, its log and its snapshots.
 RECORD_BYTES = 2048

@@ -23,6 +23,7 @@ from .faults import FAULTS_MOST, step, wrong
 from .json import WRITE, dump, keys
 
 __all__ = [
+    "ENVELOPE_PATH",
     "METHOD",
     "RpcId",
     "answer",
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 METHOD = "asap.send"
+
+#: Where the envelope stands in a request.
+ENVELOPE_PATH = "$.params.envelope"
 
 RpcId = str | int | None
 
@@ -100,10 +104,10 @@ def check_call(frame: Any) -> tuple[dict[str, Any], str | None]:
     params = (frame if usual else _check_frame(frame))["params"]
     envelope, key = params.get(_ENVELOPE), params.get(_KEY)
     if envelope.__class__ is not dict:
-        fault = Fault("$.params.envelope", "missing", "is required")
+        fault = Fault(ENVELOPE_PATH, "missing", "is required")
         raise MalformedEnvelope(
             "params.envelope is an object",
-            faults=[fault if envelope is None else wrong("$.params.envelope", "object", envelope)],
+            faults=[fault if envelope is None else wrong(ENVELOPE_PATH, "object", envelope)],
         )
     if key is not None and (key.__class__ is not str or not 0 < len(key) <= KEY_LENGTH):
         fault = Fault("$.params.idempotency_key", "string_type", f"is no text of 1 to {KEY_LENGTH} characters")

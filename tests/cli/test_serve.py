@@ -366,7 +366,7 @@ def test_cancel_in_the_store_reaches_the_worker(asap, serving, lasting, runtime)
 def test_state_that_can_not_be(asap_process, lasting, tmp_path, runtime, workers):
     """A store that can't be used ends the command before it listens, with exit code 2, whatever serves."""
     (tmp_path / "notes.txt").write_text("these are no tasks, but a text that is longer than a header" * 20)
-    for where, says in [("notes.txt", "not a database"), ("nowhere/tasks.db", "can't open")]:
+    for where, says in [("notes.txt", "not a database"), ("nowhere/tasks.db", "can't use")]:
         ended = asap_process("serve", lasting(runtime), "--port", "0", "--state", where, "--workers", workers)
         assert ended.exit_code == 2
         assert says in ended.err

@@ -53,7 +53,7 @@ def _wrong(answer: Answer, server: Served) -> Iterator[str]:
         if not isinstance(document, list):
             yield from _wrong_rpc(document, answer)
             return
-        if answer.status != 200:  # each of its items says for itself what is wrong with it
+        if answer.status != 200:
             yield f"a batch with status {answer.status}"
         for each in document:
             yield from _wrong_rpc(each, answer, in_batch=True)
@@ -66,6 +66,7 @@ def _wrong_rpc(document: Any, answer: Answer, *, in_batch: bool = False) -> Iter
         yield f"members {sorted(document)}"
     if (error := document.get("error")) is not None:
         kind = CATALOGUE[error["data"]["code"]].kind
+        # A batch is answered 200 whatever becomes of its items, which bring errors of their own.
         if error["code"] != kind.rpc_code or not (in_batch or kind.http_status in (answer.status, 200)):
             yield f"{kind.code} with number {error['code']} and status {answer.status}"
         if len(answer.body) > _REFUSAL_MOST:

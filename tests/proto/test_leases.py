@@ -137,9 +137,11 @@ def test_a_handler_that_heard_so_of_a_task_of_its_peer():
 def test_of_two_runs_of_a_task_one_may_end():
     """The other one still has it in hand: the worker had lost the task, and has it again."""
     server = role(worker="one", durable=True)
-    runs = [server.resume(record_of(job_of("task_1"), version=version)) for version in (1, 5)]
+    submitted = record_of(job_of("task_1"), status=TaskStatus.SUBMITTED, runs=0)
+    runs = [server.recover(evolve(submitted, version=version)) for version in (1, 5)]
     for steps in runs:
-        assert isinstance(asks(steps), Invoke)
+        assert isinstance(asks(steps), Write)  # it begins
+        assert isinstance(asks(steps, True), Invoke)
     runs[0].close()
     assert [*server.live] == ["task_1"]
     runs[1].close()

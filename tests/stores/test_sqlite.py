@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from asap_adapters.stores import sqlite_tables
 from asap_adapters.stores.sqlite import SqliteState, agents
 from asap_proto import Misuse
 from asap_proto.rules.slot import Busy, Fresh
@@ -88,10 +89,10 @@ def test_a_file_of_a_later_release_is_refused(opened, path):
     opened().close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
     with pytest.raises(Misuse, match="of a later release; expected layout 1, found 2"):
         opened()
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert path.read_bytes() == before
 
 
 def test_a_file_that_is_no_store_is_refused(path, opened):
@@ -246,8 +247,8 @@ def test_a_call_waits_for_another_process(state, path):
         assert accepted.result(10.0) == Fresh()
 
 
-def test_opening_waits_for_another_process_that_creates_the_file(path):
-    """Before there is anything in it SQLite fails at once, in WAL mode's change, where elsewhere it would wait."""
+def test_opening_waits_for_who_creates_the_file(path):
+    """SQLite fails at once where the journal mode of a locked file is changed; opening waits all the same."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other, ThreadPoolExecutor(1) as threads:
         other.execute("BEGIN IMMEDIATE")
         opened = threads.submit(SqliteState, path, agent=AGENT)
@@ -256,6 +257,17 @@ def test_opening_waits_for_another_process_that_creates_the_file(path):
         other.execute("ROLLBACK")
         with opened.result(10.0) as state:
             assert state.accept(record(), None, [], now=NOW) == Fresh()
+
+
+def test_opening_gives_up_in_the_end(path, monkeypatch):
+    """And says that it is locked; the file is as it was."""
+    monkeypatch.setattr(sqlite_tables, "_BUSY_SECONDS", 0.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Misuse, match="locked"):
+            SqliteState(path, agent=AGENT)
+        other.execute("ROLLBACK")
+    assert path.read_bytes() == b""
 
 
 # -- disks ------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,10 @@ class SqliteState:
         limits: Limits = Limits(),  # noqa: B008  (frozen)
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
     ) -> None:
-        """Opens or creates the file; raises `Misuse` for one that is no state of ours, or of a later release."""
+        """Opens or creates the file; raises `Misuse` for one that is no state of ours, or of a later release.
+
+        Waits up to ten seconds where another process has locked it: open a store before an event loop runs.
+        """
         self._connection = opened(path, synchronous)
         self._tables = Tables(self._connection, agent, limits)
         self._calls: queue.SimpleQueue[tuple[Callable[[StateStore], Any], Future[Any]] | None] = queue.SimpleQueue()

@@ -35,7 +35,7 @@ _VERSION: Final = 1
 #: How long another process may hold the file, in seconds.
 _BUSY_SECONDS: Final = 10.0
 
-#: How soon it is asked again whether the file is free where SQLite itself does not wait, in seconds.
+#: How soon a file is tried again that another process has locked while it is opened, in seconds.
 _BUSY_AGAIN_SECONDS: Final = 0.005
 
 _LAYOUT: Final = """
@@ -279,37 +279,49 @@ def _record(row: Any) -> TaskRecord:
 def opened(path: str | Path, synchronous: str) -> sqlite3.Connection:
     """A connection, for any thread, to the file, which is created if need be.
 
-    Raises `Misuse` for one that is no state of ours, is of a later release or can't be used.
+    Waits for other processes, `_BUSY_SECONDS` at most. Raises `Misuse` for a file that is no state of ours, is of a
+    later release or can't be used.
     """
-    try:
-        connection = sqlite3.connect(
-            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
-        )
-    except sqlite3.Error as error:
-        raise Misuse(f"can't open {path}: {error}") from None
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return _opened(path, synchronous)
+        except sqlite3.Error as error:
+            # Of several kinds (https://sqlite.org/rescode.html#busy), told apart by the higher bits.
+            is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > until:
+                raise Misuse(f"can't use {path} as a store: {error}") from None
+        time.sleep(_BUSY_AGAIN_SECONDS)
+
+
+def _opened(path: str | Path, synchronous: str) -> sqlite3.Connection:
+    """The same, once: raises `sqlite3.OperationalError` where another process has locked the file.
+
+    While the file is laid out SQLite is not let wait itself. Where the journal mode changes it would not: it holds a
+    lock to read by then, and two that want more would wait for each other (https://sqlite.org/c3ref/busy_handler.html).
+    """
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64)
     try:
         connection.execute("BEGIN")
-        _layout(connection, path)  # first, as WAL mode would stay with a file that isn't ours
+        _check_layout(connection, path)  # first, as WAL mode would stay with a file that isn't ours
         connection.execute("COMMIT")
-        _write_ahead(connection)
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("BEGIN IMMEDIATE")
-        if _layout(connection, path) == 0:
+        if _check_layout(connection, path) == 0:
             for statement in _LAYOUT.split(";\n"):
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        connection.close()
-        raise Misuse(f"can't use {path} as a store: {error}") from None
-    except Misuse:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
+    except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _layout(connection: sqlite3.Connection, path: str | Path) -> int:
+def _check_layout(connection: sqlite3.Connection, path: str | Path) -> int:
     """The version of the file's layout, 0 for an empty file; raises `Misuse` for one that is not ours to use."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -317,21 +329,3 @@ def _layout(connection: sqlite3.Connection, path: str | Path) -> int:
         what = "of a later release" if version > _VERSION else "no state of an agent"
         raise Misuse(f"{path} is {what}; expected layout {_VERSION}, found {version}")
     return int(version)
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Puts the file in WAL mode, which it keeps; the first of several processes that create it does so for all.
-
-    SQLite doesn't wait for the others here, whatever its timeout: it holds a lock to read already, and two that want
-    more would wait for each other (https://sqlite.org/c3ref/busy_handler.html).
-    """
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:  # of any kind
-                raise
-            time.sleep(_BUSY_AGAIN_SECONDS)
-        else:
-            return

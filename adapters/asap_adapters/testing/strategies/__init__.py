@@ -13,11 +13,16 @@ integers fit 64 bits, floats are finite, ids are as long as they may be, and fre
 room for. What `asap_adapters.testing.misses` draws is one step from that, on the other side.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+from . import _nouns
 from ._disturbed import disturbed
 from ._frames import errors, rpc_answers, rpc_batches, rpc_errors, rpc_ids, rpc_notifications, rpc_requests
 from ._http import headers, http_requests, http_responses, request_heads
 from ._nouns import (
-    NOUNS,
     agents,
     artifact_notifies,
     artifacts,
@@ -125,3 +130,6 @@ __all__ = [
     "update_types",
     "urns",
 ]
+
+#: The strategies of the nouns, each by its class.
+NOUNS: Mapping[type[Any], Callable[..., SearchStrategy[Any]]] = _nouns.NOUNS

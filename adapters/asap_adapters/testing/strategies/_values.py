@@ -114,7 +114,7 @@ def update_types() -> Strategy[UpdateType]:
 
 
 def as_strategy(given: Any) -> Strategy[Any]:
-    """A value that was given as a strategy, as which it may have been given already."""
+    """`given` itself if it is a strategy, else one that draws just that."""
     return given if isinstance(given, st.SearchStrategy) else st.just(given)
 
 

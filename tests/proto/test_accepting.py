@@ -1,4 +1,4 @@
-"""The server's story where a request comes again: nonces, slots, and the replies kept in them."""
+"""How a request is accepted once, and what is answered where it comes again: nonces, slots, and kept replies."""
 
 import pytest
 
