@@ -116,9 +116,11 @@ def test_a_crowd_is_answered(monkeypatch):
 
 def test_what_stays_behind_is_found(monkeypatch):
     """A server that leaks is told from one that does not, and what is open is counted before and after."""
-    monkeypatch.setattr(f"{SMALL}soak.WARM_SECONDS", 0.05)
+    monkeypatch.setattr(f"{SMALL}soak.SERVER_WARM_SECONDS", 0.05)
+    monkeypatch.setattr(f"{SMALL}soak.CLIENT_WARM_SECONDS", 0.05)
     monkeypatch.setattr(f"{SMALL}soak.CONNECTIONS", 4)
-    figures = tiny("soak", runtimes=("asyncio",))
+    figures = tiny("soak", runtimes=("asyncio", "sync"))
+    assert figures["threads more than before, server, sync", None].value <= 0
     growth = figures["growth of memory a request, server, asyncio", None]
     assert (growth.unit, growth.floor, growth.at_least) == ("B", 16, False)
     leak = figures["growth of a server that leaks 64 bytes a request", None]

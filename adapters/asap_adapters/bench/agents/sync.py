@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,19 @@ def census(task: Task) -> dict[str, Any]:
     return {}
 
 
+def hold(task: Task) -> dict[str, Any]:
+    """Has a thread for a moment, in which others are asked for too."""
+    time.sleep(0.5)
+    return {}
+
+
 agent = Agent(ECHO, **PLAIN)
 full = Agent(ECHO, **FULL)
 lasting = Agent(ECHO, **LASTING)
 for one in (agent, full, lasting):
     one.skill("echo", description="Repeats the input")(echo)
 lasting.skill("census", description="Counts what the agent has open")(census)
+lasting.skill("hold", description="Has a thread for a moment")(hold)
 
 app = agent.app()
 full_app = full.app()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final
 
 from asap_proto.errors import AsapError
+from asap_proto.limits import Limits
 
 from ...sync import Client
 from .. import servers
@@ -23,11 +25,12 @@ from ..processes import CLIENT_CORE, Child, module
 __all__ = ["measure"]
 
 CONNECTIONS = 32
-#: More at once than an agent has threads (`Limits.handler_threads`): they are started as they are needed, and stay.
-_CROWD: Final = 100
-#: How long stores fill up before anything counts. Nonces take longest, and the allocator's pages some times as long:
-#: until then servers on trio and threads still grew by some 30 bytes a request, and after it by none.
-WARM_SECONDS = 6 * FRESH_SECONDS
+#: How long a server's stores fill up before anything counts. Nonces take longest, and the allocator's pages many times
+#: as long, where each thread has some: such a server still grew by 11 bytes a request in its second minute, and by 4 in
+#: its third.
+SERVER_WARM_SECONDS = 12 * FRESH_SECONDS
+#: The same of a client, which remembers nothing.
+CLIENT_WARM_SECONDS = 2 * FRESH_SECONDS
 #: How long the same connections ask: what they ask was fresh when they were made.
 _VISIT_SECONDS: Final = FRESH_SECONDS / 2
 #: Bytes a request: the smallest object that CPython keeps takes as many, and the place that refers to it 8 more.
@@ -53,8 +56,9 @@ def measure(options: Options) -> Iterator[Figure]:
 def _server(load: Child, agent: str, runtime: str, options: Options) -> Iterator[Figure]:
     with servers.ours(agent) as server:
         start = _census(server)
-        with connected(load, server.port, _CROWD, full=True):
-            load.ask(do="run", seconds=1.0)
+        if runtime == "sync":
+            _start_threads(server)
+        _press(load, server, 1.0)
         before = _settled(server, lambda now: now["file descriptors"] <= start["file descriptors"])
         found = _of_server(load, server, f"server, {runtime}", options)
         after = _settled(server, lambda now: all(now[name] <= before[name] for name in now))
@@ -65,7 +69,9 @@ def _server(load: Child, agent: str, runtime: str, options: Options) -> Iterator
 
 
 def _of_server(load: Child, server: servers.Server, name: str, options: Options) -> Growth:
-    return _grown(lambda: _press(load, server, options.seconds), server.process, name, options)
+    return _grown(
+        lambda: _press(load, server, options.seconds), server.process, name, options, warm=SERVER_WARM_SECONDS
+    )
 
 
 def _press(load: Child, server: servers.Server, seconds: float) -> int:
@@ -86,13 +92,13 @@ def _client(runtime: str, options: Options) -> Figure:
             told = client.ask(do="request", in_flight=CONNECTIONS, seconds=options.seconds)
             return int(told["answers"])
 
-        found = _grown(ask, client, name, options)
+        found = _grown(ask, client, name, options, warm=CLIENT_WARM_SECONDS)
     return _figure(f"growth of memory a request, {name}", found, found.high, most=_LEAK)
 
 
-def _grown(ask: Callable[[], int], process: Child, name: str, options: Options) -> Growth:
+def _grown(ask: Callable[[], int], process: Child, name: str, options: Options, *, warm: float) -> Growth:
     options.progress(f"{name}, until all that is bounded is full")
-    until = time.monotonic() + WARM_SECONDS
+    until = time.monotonic() + warm
     while time.monotonic() < until:
         ask()
     added, each = [], []
@@ -121,9 +127,20 @@ def _settled(server: servers.Server, is_back: Callable[[Mapping[str, float]], bo
         time.sleep(0.2)
 
 
+def _start_threads(server: servers.Server) -> None:
+    """Has every thread of the server's at work at once: they are started as they are needed, and stay."""
+    many = Limits().handler_threads
+    with _caller(server) as client, ThreadPoolExecutor(many) as threads:
+        list(threads.map(lambda _: client.request("hold", {}), range(many)))
+
+
+def _caller(server: servers.Server) -> Client:
+    return Client(server.url, me="urn:asap:agent:coordinator", peer=ECHO, token=TOKEN)
+
+
 def _census(server: servers.Server) -> dict[str, float]:
     try:
-        with Client(server.url, me="urn:asap:agent:coordinator", peer=ECHO, token=TOKEN) as client:
+        with _caller(server) as client:
             told = client.request("census", {}).result
     except AsapError as error:
         raise Void(f"the server does not say what it has open: {error}") from None
