@@ -175,14 +175,15 @@ class Caller:
 def watched(app):
     """The app's performer, and every story that it is told from now on."""
     stories = []
-    role, admission = app._role, app._role.admission
+    role, work, admission = app._role, app._role._work, app._role.admission
 
     def watch(told, *given):
         stories.append(told(*given))
         return stories[-1]
 
-    for name in ("admit", "receive", "stream", "resume"):
+    for name in ("admit", "receive", "stream"):
         setattr(role, name, functools.partial(watch, getattr(role, name)))
+    work.resume = functools.partial(watch, work.resume)
     admission.enter = functools.partial(watch, admission.enter)
     return app._perform.__self__, stories
 
